@@ -1,0 +1,67 @@
+# What every target of this project shares: warnings, sanitizers, and the layer() rule.
+
+add_library(ring_flags INTERFACE)
+target_compile_definitions(ring_flags INTERFACE _GNU_SOURCE)
+target_include_directories(ring_flags INTERFACE ${PROJECT_SOURCE_DIR})
+target_compile_options(ring_flags INTERFACE
+  -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef
+  -Wwrite-strings -Wimplicit-fallthrough -Wpointer-arith -Wno-unused-parameter
+  -fno-strict-aliasing -fno-omit-frame-pointer)
+if(RINGPOST_ASAN)
+  target_compile_options(ring_flags INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=all)
+  target_link_options(ring_flags INTERFACE -fsanitize=address,undefined)
+  target_compile_definitions(ring_flags INTERFACE CHECK_HOT)
+endif()
+if(RINGPOST_TSAN)
+  target_compile_options(ring_flags INTERFACE -fsanitize=thread)
+  target_link_options(ring_flags INTERFACE -fsanitize=thread)
+  target_compile_definitions(ring_flags INTERFACE CHECK_HOT)
+endif()
+if(RINGPOST_FUZZ)
+  target_compile_options(ring_flags INTERFACE -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all)
+  target_link_options(ring_flags INTERFACE -fsanitize=address,undefined)
+  target_compile_definitions(ring_flags INTERFACE CHECK_HOT)
+endif()
+
+# layer(<name> SOURCES ... USES ... PRIVATE ...) - one folder, one static library ring_<name>.
+# USES is PUBLIC on purpose: a header of this layer may show types of the layers it uses.
+function(layer name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;USES;PRIVATE" ${ARGN})
+  add_library(ring_${name} STATIC ${ARG_SOURCES})
+  target_link_libraries(ring_${name} PUBLIC ring_flags)
+  foreach(use IN LISTS ARG_USES)
+    target_link_libraries(ring_${name} PUBLIC ring_${use})
+  endforeach()
+  target_link_libraries(ring_${name} PRIVATE ${ARG_PRIVATE})
+endfunction()
+
+# unit_test(<file.c> USES ...) - one cmocka program, named after its path below tests/unit.
+function(unit_test source)
+  cmake_parse_arguments(ARG "" "" "USES;SOURCES" ${ARGN})
+  file(RELATIVE_PATH rel ${PROJECT_SOURCE_DIR}/tests ${CMAKE_CURRENT_SOURCE_DIR}/${source})
+  string(REGEX REPLACE "\\.c$" "" rel ${rel})
+  string(REPLACE "/" "_" target ${rel})
+  add_executable(${target} ${source} ${ARG_SOURCES})
+  set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+  foreach(use IN LISTS ARG_USES)
+    target_link_libraries(${target} PRIVATE ring_${use})
+  endforeach()
+  target_link_libraries(${target} PRIVATE ring_flags PkgConfig::CMOCKA)
+  add_test(NAME ${rel} COMMAND ${target} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+  set_tests_properties(${rel} PROPERTIES TIMEOUT 120)
+endfunction()
+
+# fuzz_target(<name> USES ...) - tests/fuzz/<name>.c; built only with RINGPOST_FUZZ.
+function(fuzz_target name)
+  if(NOT RINGPOST_FUZZ)
+    return()
+  endif()
+  cmake_parse_arguments(ARG "" "" "USES;SOURCES" ${ARGN})
+  add_executable(${name} ${name}.c ${ARG_SOURCES})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/fuzz)
+  foreach(use IN LISTS ARG_USES)
+    target_link_libraries(${name} PRIVATE ring_${use})
+  endforeach()
+  target_link_libraries(${name} PRIVATE ring_flags)
+  target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+endfunction()
