@@ -1,0 +1,1 @@
+list(APPEND NET_SOURCES conn.c listener.c)

@@ -1,0 +1,6 @@
+unit_test(addr_plan_test.c USES net SOURCES dns_bench.c)
+unit_test(dns_cares_test.c USES net)
+unit_test(dns_config_test.c USES net)
+unit_test(dns_mx_test.c USES net SOURCES dns_bench.c)
+unit_test(dns_resolver_test.c USES net SOURCES dns_bench.c)
+unit_test(dns_zone_test.c USES net SOURCES dns_bench.c)
