@@ -1,0 +1,36 @@
+/*
+ * api_private - what the files of this folder share: each opens one class or module.
+ */
+#pragma once
+
+#include "policy/api/services.h"
+#include "policy/vm/vm_lua.h"
+
+/* The services of the vm that L belongs to; raises where there is none (a policy being loaded). */
+struct api_services *api_services_of(lua_State *L, const char *what);
+/* The same, or NULL. */
+struct api_services *api_services_find(lua_State *L);
+
+/* Each adds to the kumo table at index 1. */
+void api_setup_open(lua_State *L);
+void api_dns_open(lua_State *L);
+void api_address_open(lua_State *L);
+void api_make_message_open(lua_State *L);
+void api_conn_meta_open(lua_State *L);
+
+/* Methods of Message, by subject; message.c puts them into the class. */
+extern const luaL_Reg api_message_envelope[];
+extern const luaL_Reg api_message_meta[];
+extern const luaL_Reg api_message_data[];
+extern const luaL_Reg api_message_headers[];
+extern const luaL_Reg api_message_imports[];
+extern const luaL_Reg api_message_schedule[];
+
+/* The kept form of an address argument, text or EnvelopeAddress, in `out`; raises. */
+void api_check_address(lua_State *L, int idx, unsigned flags, struct buf *out);
+/* Leaves kumo.NAME on top of the stack, made if need be. */
+void api_module(lua_State *L, const char *name);
+/* Whether header `name` is one of the strings of the array at idx. */
+bool api_name_listed(lua_State *L, int idx, struct slice name);
+/* Raises unless the value at idx is an array of strings. */
+void api_check_names(lua_State *L, int idx);

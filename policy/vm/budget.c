@@ -1,0 +1,161 @@
+/*
+ * How a handler that does not end is ended.
+ *
+ * In production a timer counts the CPU time of the shard's thread and sends that thread a signal;
+ * its handler sets a hook on the state that runs, and LuaJIT (built with hook checks in compiled
+ * code) leaves whatever loop it is in. The timer is armed at most once per budget, not once per
+ * call, so a handler is ended after one to two budgets. The hook stays: a handler that catches
+ * the error gets it again at its next instruction.
+ *
+ * A run that must repeat exactly counts instructions instead.
+ */
+#include <signal.h>
+#include <unistd.h>
+
+#include "policy/vm/vm_private.h"
+
+#ifndef sigev_notify_thread_id
+#define sigev_notify_thread_id _sigev_un._tid
+#endif
+
+#define INSTRUCTIONS_STEP 1000
+
+static int budget_signal(void)
+{
+    return SIGRTMIN + 4;
+}
+
+static NORETURN void budget_exceeded(lua_State *L)
+{
+    lua_pushliteral(L, "event handler used more than its budget");
+    (void)lua_error(L);
+    __builtin_unreachable();
+}
+
+static void budget_hook(lua_State *L, lua_Debug *ar)
+{
+    budget_exceeded(L);
+}
+
+static void instruction_hook(lua_State *L, lua_Debug *ar)
+{
+    struct vm_state *st = vm_state_of(L);
+
+    st->instructions += INSTRUCTIONS_STEP;
+    if (st->call != NULL && st->instructions > st->instructions_max) {
+        st->interrupted = 1;
+        (void)lua_sethook(L, budget_hook, LUA_MASKCOUNT, 1);
+        budget_exceeded(L);
+    }
+}
+
+static void budget_arm(struct vm_budget *b)
+{
+    struct itimerspec when = {
+        .it_value = {.tv_sec = (time_t)(b->budget_ns / 1000000000u),
+                     .tv_nsec = (long)(b->budget_ns % 1000000000u)},
+    };
+
+    atomic_store_explicit(&b->run_armed, b->run_now, memory_order_relaxed);
+    atomic_store_explicit(&b->armed, true, memory_order_relaxed);
+    (void)timer_settime(b->timer, 0, &when, NULL);
+}
+
+/* Async-signal: runs on the thread whose time was used up, at any instruction of it. */
+static void budget_elapsed(int sig, siginfo_t *info, void *context)
+{
+    if (info->si_code != SI_TIMER) {
+        return; /* somebody else's signal */
+    }
+    struct vm_budget *b = info->si_value.sival_ptr;
+    uint64_t run = atomic_load_explicit(&b->run_now, memory_order_relaxed);
+    struct vm_state *st = atomic_load_explicit(&b->state, memory_order_relaxed);
+
+    atomic_store_explicit(&b->armed, false, memory_order_relaxed);
+    if (run == 0) {
+        return;
+    }
+    if (run != atomic_load_explicit(&b->run_armed, memory_order_relaxed)) {
+        budget_arm(b); /* a later run: it has its own budget */
+        return;
+    }
+    st->interrupted = 1;
+    (void)lua_sethook(st->L, budget_hook, LUA_MASKCOUNT, 1);
+}
+
+void budget_close(struct vm_budget *b)
+{
+    if (b->made) {
+        (void)timer_delete(b->timer);
+        b->made = false;
+    }
+}
+
+/* The timer belongs to the thread that runs the handlers, so it is made there. */
+static void budget_make(struct vm_budget *b)
+{
+    struct sigaction action = {.sa_sigaction = budget_elapsed, .sa_flags = SA_SIGINFO | SA_RESTART};
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = budget_signal()};
+    sigset_t set;
+
+    budget_close(b);
+    event.sigev_value.sival_ptr = b;
+    event.sigev_notify_thread_id = gettid();
+    (void)sigemptyset(&action.sa_mask);
+    (void)sigaction(budget_signal(), &action, NULL);
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, budget_signal());
+    (void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    b->thread = pthread_self();
+    b->made = timer_create(CLOCK_THREAD_CPUTIME_ID, &event, &b->timer) == 0;
+    atomic_store_explicit(&b->armed, false, memory_order_relaxed);
+}
+
+/* ORDER While the number is 0 the signal does nothing, so it never sees the number of one run
+ * with the state of another. */
+static void run_set(struct vm_budget *b, uint64_t run, struct vm_state *st)
+{
+    atomic_store_explicit(&b->run_now, 0, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst);
+    atomic_store_explicit(&b->state, st, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst);
+    atomic_store_explicit(&b->run_now, run, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
+void budget_enter(struct vm_state *st, struct vm_budget_frame *outer)
+{
+    if (st->vm == NULL) {
+        return; /* loading, on the main thread, before anything is served */
+    }
+    struct vm_budget *b = &st->vm->budget;
+
+    if (st->instructions_max != 0) {
+        if (!st->interrupted) {
+            (void)lua_sethook(st->L, instruction_hook, LUA_MASKCOUNT, INSTRUCTIONS_STEP);
+        }
+        return;
+    }
+    outer->run = atomic_load_explicit(&b->run_now, memory_order_relaxed);
+    outer->state = atomic_load_explicit(&b->state, memory_order_relaxed);
+    if (UNLIKELY(!b->made || !pthread_equal(b->thread, pthread_self()))) {
+        budget_make(b);
+    }
+    run_set(b, ++b->run_last, st);
+    if (!atomic_load_explicit(&b->armed, memory_order_relaxed) && b->made) {
+        budget_arm(b);
+    }
+}
+
+void budget_leave(struct vm_state *st, const struct vm_budget_frame *outer)
+{
+    if (st->vm == NULL || st->instructions_max != 0) {
+        return;
+    }
+    struct vm_budget *b = &st->vm->budget;
+
+    run_set(b, outer->run, outer->state);
+    if (outer->run != 0 && !atomic_load_explicit(&b->armed, memory_order_relaxed) && b->made) {
+        budget_arm(b);
+    }
+}
