@@ -1,0 +1,418 @@
+/* Messages that wait: due times, promotion, retries, expiry. */
+#include "core/queue/delay.h"
+
+#include "core/base/duration.h"
+#include "core/base/mem.h"
+#include "core/base/time_text.h"
+#include "core/limit/ledger.h"
+#include "core/message/schedule.h"
+#include "core/queue/records.h"
+
+static uint64_t wall_ms(const struct queue_mgr *mgr)
+{
+    return ring_wall_ns(&mgr->shard->ring) / 1000000u;
+}
+
+uint64_t message_age_ms(const struct message *m, uint64_t wall_ns)
+{
+    uint64_t created_ns = message_id_wall_ns(m->id);
+
+    return wall_ns > created_ns ? (wall_ns - created_ns) / 1000000u : 0;
+}
+
+/* ---- records of waiting and giving up ---- */
+
+static void put_moment(struct buf *out, uint64_t moment_ms)
+{
+    time_put_rfc3339(out, moment_ms * 1000000u);
+}
+
+static void record_delayed(struct queue_mgr *mgr, struct message *m)
+{
+    uint64_t now_ms = wall_ms(mgr);
+    struct record_outcome outcome = {.type = LOG_DELAYED, .code = 400};
+    struct record_session session = {0};
+    struct buf *text = &mgr->scratch;
+
+    if (insert_context_quiet(m)) {
+        return;
+    }
+    buf_clear(text);
+    BUF_LIT(text, "Context: ");
+    insert_context_put(m, text);
+    BUF_LIT(text, ". Next due in ");
+    duration_put(text, (m->due_ms > now_ms ? m->due_ms - now_ms : 0) * 1000000u);
+    BUF_LIT(text, " at ");
+    put_moment(text, m->due_ms);
+    outcome.content = buf_slice(text);
+    queue_record(mgr, m, &outcome, &session);
+}
+
+static void expire(struct queue_mgr *mgr, struct message *m, struct slice content,
+                   struct slice site)
+{
+    struct record_outcome outcome = {.type = LOG_EXPIRATION,
+                                     .code = 551,
+                                     .enhanced_class = 5,
+                                     .enhanced_subject = 4,
+                                     .enhanced_detail = 7,
+                                     .content = content};
+    struct record_session session = {.site = site};
+    struct schedq *q = m->owner;
+
+    if (q->pool != NULL) {
+        session.egress_pool = schedq_pool_name(q);
+    }
+    mgr->counters.expired_count++;
+    queue_finish(mgr, m, &outcome, 1, &session);
+}
+
+static void expire_by_age(struct queue_mgr *mgr, struct message *m, uint64_t age_ms, bool attempted)
+{
+    struct schedq *q = m->owner;
+    struct buf *text = &mgr->scratch;
+
+    buf_clear(text);
+    BUF_LIT(text, "Next delivery time ");
+    if (attempted) {
+        BUF_LIT(text, "would be ");
+    }
+    duration_put(text, age_ms * 1000000u);
+    if (attempted) {
+        BUF_LIT(text, " after creation, which exceeds max_age=");
+    } else {
+        BUF_LIT(text, " > ");
+    }
+    duration_put(text, schedq_config(q)->max_age);
+    expire(mgr, m, buf_slice(text), attempted ? SLICE("") : SLICE("localhost"));
+}
+
+static void expire_by_schedule(struct queue_mgr *mgr, struct message *m, uint64_t due_ms)
+{
+    const struct schedule *s = m->content->schedule;
+    struct buf *text = &mgr->scratch;
+
+    buf_clear(text);
+    BUF_LIT(text, "Next delivery time would be at ");
+    put_moment(text, due_ms);
+    BUF_LIT(text, " which exceeds the expiry time ");
+    put_moment(text, (uint64_t)s->expires.s * 1000u);
+    BUF_LIT(text, " configured via set_scheduling");
+    expire(mgr, m, buf_slice(text), SLICE(""));
+}
+
+/* ---- state on disk ---- */
+
+struct state_change {
+    struct spool_change change;
+    struct queue_mgr *mgr;
+    struct buf blob, queue;
+};
+
+static void state_changed(struct spool_change *c, enum spool_err err)
+{
+    struct state_change *sc = CONTAINER_OF(c, struct state_change, change);
+
+    /* Not written means: tried earlier than needed after a restart. Nothing is lost by it. */
+    sc->mgr->pending_writes--;
+    buf_free(&sc->blob);
+    buf_free(&sc->queue);
+    mem_give(sc);
+}
+
+void queue_save_state(struct queue_mgr *mgr, struct message *m)
+{
+    struct state_change *sc;
+
+    if ((m->flags & MESSAGE_SPOOLED) == 0) {
+        return;
+    }
+    sc = MEM_NEW(struct state_change);
+    sc->mgr = mgr;
+    if (m->content != NULL && m->content->envelope_dirty) {
+        message_blob_put(m, &sc->blob);
+        m->content->envelope_dirty = false;
+    }
+    buf_put(&sc->queue, schedq_name(m->owner));
+    sc->change = (struct spool_change){
+        .ref = m->ref,
+        .meta = {.queue = buf_slice(&sc->queue),
+                 .due_ms = m->due_ms,
+                 .created_ms = message_id_wall_ns(m->id) / 1000000u,
+                 .size = m->size,
+                 .attempts = m->attempts},
+        .blob = buf_slice(&sc->blob),
+        .done = state_changed,
+    };
+    memcpy(sc->change.meta.id, m->id, sizeof(m->id));
+    mgr->pending_writes++;
+    spool_change(mgr->spool, &sc->change);
+}
+
+/* ---- waiting ---- */
+
+static void message_due(struct timer *t);
+
+/* The message waits until it is due, or until its age ends it. */
+static void queue_wait(struct queue_mgr *mgr, struct message *m)
+{
+    const struct schedq *q = m->owner;
+    uint64_t now_ms = wall_ms(mgr);
+    uint64_t until_ms = m->due_ms;
+    uint64_t created_ms = message_id_wall_ns(m->id) / 1000000u;
+    uint64_t max_age_ms = schedq_config(q)->max_age / 1000000u;
+    bool scheduled = m->content != NULL && m->content->schedule != NULL &&
+                     m->content->schedule->has_expires;
+
+    if (!scheduled && created_ms + max_age_ms < until_ms) {
+        until_ms = created_ms + max_age_ms;
+    }
+    mgr->waiting_count++;
+    mgr->counters.delayed_count++;
+    m->timer.fn = message_due;
+    timer_arm(&mgr->shard->timers, &m->timer,
+              shard_now_ms(mgr->shard) + (until_ms > now_ms ? until_ms - now_ms : 0));
+    if ((m->flags & MESSAGE_SPOOLED) != 0 && m->content != NULL && !m->content->envelope_dirty &&
+        !m->content->data_dirty) {
+        message_content_free(&m->content);
+    }
+}
+
+static void message_due(struct timer *t)
+{
+    struct message *m = CONTAINER_OF(t, struct message, timer);
+    struct schedq *q = m->owner;
+    struct queue_mgr *mgr = q->mgr;
+    uint64_t now_ms = wall_ms(mgr);
+    uint64_t age_ms = message_age_ms(m, ring_wall_ns(&mgr->shard->ring));
+
+    mgr->waiting_count--;
+    if (mgr->draining) { /* queue_promote() lets it rest in the spool */
+        queue_promote(mgr, m);
+        return;
+    }
+    if (m->due_ms > now_ms && age_ms >= schedq_config(q)->max_age / 1000000u) {
+        expire_by_age(mgr, m, age_ms, false);
+        return;
+    }
+    if (m->due_ms > now_ms) { /* the wall clock was set back */
+        queue_wait(mgr, m);
+        return;
+    }
+    insert_context_clear(m);
+    insert_context_add(m, INSERT_DUE_TIME_WAS_REACHED);
+    queue_promote(mgr, m);
+}
+
+static void queue_hold(struct queue_mgr *mgr, struct message *m);
+
+static void held_again(struct timer *t)
+{
+    struct message *m = CONTAINER_OF(t, struct message, timer);
+    struct schedq *q = m->owner;
+
+    q->mgr->waiting_count--;
+    (void)schedq_get(q->mgr, schedq_name(q)); /* a failure that is old enough is asked again */
+    queue_place(q->mgr, m);
+}
+
+/* The queue has no config: the message waits for a better answer. */
+static void queue_hold(struct queue_mgr *mgr, struct message *m)
+{
+    struct schedq *q = m->owner;
+
+    if (q->state == SCHEDQ_ASKING) {
+        dlist_push(&q->messages, &m->timer.link);
+        return;
+    }
+    mgr->waiting_count++;
+    m->timer.fn = held_again;
+    timer_arm(&mgr->shard->timers, &m->timer, q->failed_until_ms);
+}
+
+void queue_place(struct queue_mgr *mgr, struct message *m)
+{
+    struct schedq *q = m->owner;
+
+    if (q->state != SCHEDQ_READY) {
+        queue_hold(mgr, m);
+    } else if (m->due_ms > wall_ms(mgr)) {
+        if (insert_context_is(m, INSERT_RECEIVED) && m->content != NULL &&
+            m->content->schedule != NULL) {
+            insert_context_add(m, INSERT_SCHEDULED_FOR_LATER);
+        }
+        record_delayed(mgr, m);
+        queue_wait(mgr, m);
+    } else {
+        queue_promote(mgr, m);
+    }
+}
+
+/* ---- promotion ---- */
+
+struct rate_wait {
+    struct token_ask ask;
+    struct queue_mgr *mgr;
+    struct message *m;
+};
+
+static void promote_now(struct queue_mgr *mgr, struct message *m)
+{
+    mgr->counters.promoted_count++;
+    mgr->promoter->promote(mgr->promoter_ctx, m);
+}
+
+static void rate_answered(struct queue_mgr *mgr, struct message *m, uint64_t wait_ns)
+{
+    struct queue_requeue how = {
+        .reason = INSERT_MESSAGE_RATE_THROTTLE,
+        .has_delay = true,
+        .delay_ms = gcra_whole_s(wait_ns) * 1000u,
+        .response = SLICE_INIT("451 4.4.1 KumoMTA internal: scheduled queue throttled"),
+    };
+
+    if (wait_ns == 0) {
+        promote_now(mgr, m);
+    } else {
+        queue_retry(mgr, m, &how);
+    }
+}
+
+static void rate_answered_later(struct token_ask *ask, uint64_t wait_ns)
+{
+    struct rate_wait *rw = CONTAINER_OF(ask, struct rate_wait, ask);
+    struct queue_mgr *mgr = rw->mgr;
+    struct message *m = rw->m;
+
+    mem_give(rw);
+    rate_answered(mgr, m, wait_ns);
+}
+
+static void promote_at_rate(struct queue_mgr *mgr, struct message *m)
+{
+    const struct schedq *q = m->owner;
+    const struct throttle_spec *spec = &schedq_config(q)->max_message_rate;
+    struct gcra_rate rate = gcra_rate_make(spec->limit, spec->period_s,
+                                           spec->has_burst ? spec->max_burst : GCRA_NO_BURST);
+    struct rate_wait *rw = MEM_NEW(struct rate_wait);
+    uint64_t wait_ns;
+
+    *rw = (struct rate_wait){.ask = {.fn = rate_answered_later}, .mgr = mgr, .m = m};
+    buf_clear(&mgr->scratch);
+    BUF_LIT(&mgr->scratch, "schedq-");
+    buf_put(&mgr->scratch, schedq_name(q));
+    BUF_LIT(&mgr->scratch, "-message-rate");
+    if (token_take(mgr->ledger, buf_slice(&mgr->scratch), &rate, &rw->ask, &wait_ns)) {
+        mem_give(rw);
+        rate_answered(mgr, m, wait_ns);
+    }
+}
+
+void queue_promote(struct queue_mgr *mgr, struct message *m)
+{
+    if (mgr->draining) { /* it is in the spool, and that is where it stays */
+        schedq_leave(m);
+        message_free(&m);
+        return;
+    }
+    if (schedq_config(m->owner)->has_max_message_rate) {
+        promote_at_rate(mgr, m);
+    } else {
+        promote_now(mgr, m);
+    }
+}
+
+/* ---- back from the promoter ---- */
+
+static bool attempt_expires(struct queue_mgr *mgr, struct message *m, uint64_t delay_ms,
+                            uint64_t due_ms)
+{
+    const struct schedule *s = m->content != NULL ? m->content->schedule : NULL;
+    struct retry_schedule rs = schedq_retry(m->owner);
+    uint64_t age_ms = message_age_ms(m, ring_wall_ns(&mgr->shard->ring));
+
+    if (s != NULL && s->has_expires) {
+        if (!schedule_expired(s, due_ms)) {
+            return false;
+        }
+        expire_by_schedule(mgr, m, due_ms);
+        return true;
+    }
+    if (!retry_expires(&rs, age_ms, delay_ms)) {
+        return false;
+    }
+    expire_by_age(mgr, m, age_ms + delay_ms, true);
+    return true;
+}
+
+void queue_retry(struct queue_mgr *mgr, struct message *m, const struct queue_requeue *how)
+{
+    struct retry_schedule rs = schedq_retry(m->owner);
+    uint64_t random = ring_random(&mgr->shard->ring);
+    uint64_t now_ms = wall_ms(mgr);
+    uint64_t delay_ms = how->attempted   ? retry_delay_ms(&rs, m->attempts, random)
+                        : how->has_delay ? how->delay_ms
+                                         : retry_spread_ms(random);
+    uint64_t due_ms = now_ms + delay_ms;
+
+    if (m->content != NULL && m->content->schedule != NULL) {
+        due_ms = schedule_adjust_ms(m->content->schedule, mgr->zones, due_ms);
+    }
+    mgr->counters.retried_count++;
+    if (how->logged) {
+        insert_context_add(m, INSERT_LOGGED_TRANSIENT_FAILURE);
+    } else {
+        insert_context_clear(m);
+        insert_context_add(m, how->reason);
+    }
+    if (how->attempted) {
+        if (attempt_expires(mgr, m, delay_ms, due_ms)) {
+            return;
+        }
+        m->attempts = (uint16_t)(m->attempts < UINT16_MAX ? m->attempts + 1 : UINT16_MAX);
+    }
+    m->due_ms = due_ms;
+    if (how->attempted || (m->content != NULL && m->content->envelope_dirty)) {
+        queue_save_state(mgr, m);
+    }
+    record_delayed(mgr, m);
+    queue_wait(mgr, m);
+}
+
+void queue_reinsert(struct queue_mgr *mgr, struct message *m, enum insert_reason reason)
+{
+    insert_context_clear(m);
+    insert_context_add(m, reason);
+    m->due_ms = 0;
+    queue_place(mgr, m);
+}
+
+/* ---- in ---- */
+
+enum queue_answer queue_insert(struct queue_mgr *mgr, struct message *m, struct slice queue_name,
+                               struct queue_insert *ins, struct slice *why)
+{
+    struct schedq *q = schedq_get(mgr, queue_name);
+
+    if (q->state == SCHEDQ_FAILED) {
+        *why = slice_str(q->why);
+        return QUEUE_REFUSED;
+    }
+    mgr->counters.inserted_count++;
+    schedq_join(q, m);
+    if (q->state == SCHEDQ_ASKING) {
+        ins->m = m;
+        dlist_push(&q->inserts, &ins->link);
+        return QUEUE_LATER;
+    }
+    queue_place(mgr, m);
+    return QUEUE_TAKEN;
+}
+
+void queue_insert_found(struct queue_mgr *mgr, struct message *m, struct slice queue_name)
+{
+    schedq_join(schedq_get(mgr, queue_name), m);
+    insert_context_clear(m);
+    insert_context_add(m, INSERT_ENUMERATED);
+    queue_place(mgr, m);
+}

@@ -1,0 +1,134 @@
+/*
+ * queue - the scheduled queues of one shard: what waits, until when, and where it goes next.
+ *
+ * Messages stay on the shard whose log holds them (docs/decisions/0001): every shard has its own
+ * part of a queue, limits that span shards are counted by core/limit. A queue exists while it
+ * holds messages and for its reap interval after; its config is asked of the policy once and
+ * refreshed. Promotion goes through an interface that egress implements; whatever comes back
+ * comes through queue_retry() or queue_finish().
+ *
+ * Owner     one shard. Messages given to queue_insert() belong to the queue until promoted,
+ *           then to the promoter until it gives them back or finishes them.
+ * Memory    a waiting message is struct message and its spool slot; its content is dropped.
+ * Blocking  never; handlers and the spool answer later.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/base/hmap.h"
+#include "core/base/list.h"
+#include "core/config/resolve.h"
+#include "core/message/insert_context.h"
+#include "core/message/message.h"
+#include "core/queue/queue_name.h"
+#include "core/queue/retry.h"
+#include "core/shard/shard.h"
+#include "spool/spool.h"
+
+struct ledger;
+struct log;
+struct queue_mgr;
+struct queue_pool;
+struct schedq;
+struct vm;
+
+/* Implemented by egress. */
+struct queue_promoter {
+    /* Takes the message over. */
+    void (*promote)(void *ctx, struct message *m);
+    /* The queue's config or pool changed, or it goes away: forget what was derived from it. */
+    void (*forget)(void *ctx, struct schedq *q);
+};
+
+struct queue_counters {
+    uint64_t inserted_count, promoted_count, delayed_count, finished_count, expired_count;
+    uint64_t retried_count;
+};
+
+struct queue_mgr {
+    struct shard *shard;
+    struct vm *vm;
+    struct config_resolver *configs;
+    struct spool *spool;
+    struct log *log;
+    struct ledger *ledger;
+    const struct zone_finder *zones;
+    const struct queue_promoter *promoter;
+    void *promoter_ctx;
+    struct hmap queues;
+    struct hmap pools;       /* struct queue_pool by name */
+    struct timer maintain;   /* refresh and reap, every QUEUE_MAINTAIN_MS */
+    struct buf scratch;
+    struct buf outcome;      /* scratch of queue_finish() */
+    uint64_t waiting_count;  /* messages in all queues that are not promoted */
+    uint64_t pending_writes; /* changes under way in the spool */
+    struct queue_counters counters;
+    bool draining;           /* nothing is promoted any more */
+};
+
+#define QUEUE_MAINTAIN_MS 10000u
+#define QUEUE_FAILURE_TTL_MS 60000u /* a config error is remembered this long */
+
+void queue_mgr_init(struct queue_mgr *mgr, struct shard *shard);
+void queue_mgr_start(struct queue_mgr *mgr);
+/* Stops promoting; waiting messages stay in the spool. */
+void queue_mgr_drain(struct queue_mgr *mgr);
+void queue_mgr_free(struct queue_mgr *mgr);
+
+/* ---- in ---- */
+
+/* One insertion whose result matters to the caller: reception answers its peer by it. */
+struct queue_insert {
+    void (*done)(struct queue_insert *ins, bool ok, struct slice why);
+    struct dlist link;
+    struct message *m;
+};
+
+/* A message with content loaded, its record durable. Answers true when it was taken at once, or
+ * refused at once with why; otherwise ins->done runs later. On failure the message stays the
+ * caller's. */
+enum queue_answer { QUEUE_TAKEN = 0, QUEUE_REFUSED, QUEUE_LATER };
+NODISCARD enum queue_answer queue_insert(struct queue_mgr *mgr, struct message *m,
+                                         struct slice queue_name, struct queue_insert *ins,
+                                         struct slice *why);
+/* A message found in the spool: no content, due and attempts set. */
+void queue_insert_found(struct queue_mgr *mgr, struct message *m, struct slice queue_name);
+
+/* ---- back from the promoter ---- */
+
+struct queue_requeue {
+    enum insert_reason reason;
+    bool attempted;      /* counts as an attempt: back-off, expiry by the schedule */
+    bool logged;         /* a TransientFailure record tells the story already */
+    bool has_delay;      /* otherwise, when not attempted, up to a minute at random */
+    uint64_t delay_ms;
+    struct slice response; /* for requeue_message: one line */
+};
+void queue_retry(struct queue_mgr *mgr, struct message *m, const struct queue_requeue *how);
+/* Straight back for another choice of path, without a delay. */
+void queue_reinsert(struct queue_mgr *mgr, struct message *m, enum insert_reason reason);
+
+/* ---- for the promoter ---- */
+
+struct schedq *message_queue(const struct message *m);
+struct slice schedq_name(const struct schedq *q);
+const struct queue_config *schedq_config(const struct schedq *q);
+const struct queue_name *schedq_parts(const struct schedq *q);
+
+struct queue_source {
+    struct config *source; /* CONFIG_SOURCE */
+    uint32_t weight;       /* never 0 */
+};
+/* The queue's pool, resolved with its members; entries of weight 0 are left out. */
+struct slice schedq_pool_name(const struct schedq *q);
+uint32_t schedq_source_count(const struct schedq *q);
+const struct queue_source *schedq_sources(const struct schedq *q);
+/* Weighted round robin over the entries for which skip[i] is 0 (skip may be NULL); UINT32_MAX
+ * when none is left. */
+uint32_t schedq_choose(struct schedq *q, const uint8_t *skip);
+/* A pointer the promoter keeps with the queue. */
+void **schedq_slot(struct schedq *q);
+
+PURE uint64_t message_age_ms(const struct message *m, uint64_t wall_ns);

@@ -1,0 +1,51 @@
+/*
+ * records - log records about messages of a queue, and their final settles.
+ *
+ * One function writes each record, fills in what the message knows and borrows the rest, so that
+ * reception, delivery and expiry tell one story. A final record carries the sequence number of
+ * its settle: recovery writes it again when the log did not get it to the disk.
+ *
+ * Owner     the queue's shard. Everything given is borrowed for the call.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/base/slice.h"
+#include "core/log/record.h"
+
+struct message;
+struct queue_mgr;
+
+/* What a delivery session adds; zeroed where it does not apply. */
+struct record_session {
+    struct slice site;           /* ready-queue name, or what the table of records says */
+    struct slice egress_pool, egress_source;
+    struct slice source_address; /* "ip:port" */
+    struct slice peer_name, peer_addr;
+    struct slice delivery_protocol;
+    struct slice provider;
+    const uint8_t *session_id; /* 16 bytes */
+};
+
+/* What happened, to all recipients or to the packed list given. */
+struct record_outcome {
+    enum log_type type;
+    uint16_t code;
+    uint8_t enhanced_class;
+    uint16_t enhanced_subject, enhanced_detail;
+    struct slice content;
+    struct slice command;
+    struct slice recipients; /* (u16 length, bytes)*; ptr NULL: all of the message's */
+    uint32_t recipient_count;
+};
+
+/* Writes a record that does not end the message. */
+void queue_record(struct queue_mgr *mgr, const struct message *m,
+                  const struct record_outcome *outcome, const struct record_session *session);
+/* Writes the last records, settles the message in the spool and frees it. */
+void queue_finish(struct queue_mgr *mgr, struct message *m, const struct record_outcome *outcomes,
+                  uint32_t outcome_count, const struct record_session *session);
+/* Settles and frees without a record: the null queue, and what the record types say. */
+void queue_discard(struct queue_mgr *mgr, struct message *m);
