@@ -1,0 +1,56 @@
+/*
+ * egress - from a promoted message to its outcome: path, ready queue, connection, reply.
+ *
+ * Each shard has its own ready queues and connections for the messages it is home to; what they
+ * share with the other shards (connection limits, ready-queue slots, rates) they lease from the
+ * limit's owner (core/limit/ledger.h), so a limit holds over all shards.
+ *
+ * Owner     one shard. Implements struct queue_promoter.
+ * Memory    a ready queue and its connections while they are in use; messages only until their
+ *           outcome is known.
+ * Blocking  never.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/base/hmap.h"
+#include "core/base/slice.h"
+#include "core/queue/queue.h"
+
+struct resolver;
+
+struct egress_counters {
+    uint64_t delivered_count, bounced_count, transient_count; /* recipients */
+    uint64_t connection_count, connect_failure_count;
+    uint64_t ready_full_count;
+};
+
+struct egress {
+    struct shard *shard;
+    struct queue_mgr *queue;
+    struct config_resolver *configs;
+    struct ledger *ledger;
+    struct resolver *resolver;
+    struct hmap routes;   /* struct route, by routing domain or mx_list */
+    struct hmap readyqs;  /* struct readyq, by name */
+    struct timer maintain;
+    struct slice hostname;
+    struct egress_counters counters;
+    uint32_t lane_count;
+    bool draining;
+    void (*drained)(void *ctx); /* after egress_drain(), when the last connection is gone */
+    void *drained_ctx;
+    struct buf scratch;
+};
+
+void egress_init(struct egress *eg, struct shard *shard);
+void egress_start(struct egress *eg);
+/* Finishes transactions under way, opens nothing new, closes what is idle. */
+void egress_drain(struct egress *eg, void (*drained)(void *ctx), void *ctx);
+/* The drain took too long: cuts what is left. */
+void egress_cut(struct egress *eg);
+void egress_free(struct egress *eg);
+
+extern const struct queue_promoter egress_promoter;

@@ -1,0 +1,126 @@
+/*
+ * lane - one delivery session of a ready queue: at most one connection at a time, one message at
+ * a time, the addresses of the site tried in their order.
+ *
+ * Private to core/egress. A lane holds one place of the connection limit for its whole life.
+ *
+ * Owner     its ready queue, until lane_end(); memory goes when the last operation has ended.
+ */
+#pragma once
+
+#include "core/egress/readyq.h"
+#include "core/limit/ledger.h"
+#include "core/net/addr_plan.h"
+#include "core/net/conn.h"
+#include "core/queue/load.h"
+#include "core/queue/records.h"
+#include "proto/smtp_client.h"
+
+enum lane_state {
+#define LANE_STATE(name, waits) LANE_##name,
+#include "core/egress/lane_states.def"
+#undef LANE_STATE
+    LANE_STATE_COUNT
+};
+
+struct lane {
+    struct dlist link;      /* in readyq.lanes */
+    struct dlist idle_link; /* in readyq.idle while IDLE */
+    struct readyq *rq;
+    struct post resume;     /* goes on with the next message */
+    struct timer timer;     /* whatever the state waits for at most */
+    struct conn conn;
+    struct ring_op connect;
+    struct ring_op cancel;       /* of connect */
+    struct ring_op unused_close; /* closes a socket that never became a connection */
+    struct smtp_client client;
+    struct smtp_client_params client_params;
+    struct message *m;
+    struct message_load load;
+    struct addr_planner planner;
+    struct addr_plan plan;  /* this session's addresses, tried in order */
+    const struct addr_target *target; /* in plan: the one being tried or talked to */
+    struct ip_port address; /* its address, with the port that counts */
+    struct token_ask token;
+    struct slice *recipients; /* of m, borrowed from its content; all of them */
+    uint8_t *recipient_state; /* enum lane_recipient */
+    uint32_t recipient_count;
+    uint32_t *batch;        /* indexes of the transaction under way */
+    uint32_t batch_count;
+    struct slice *batch_recipients;
+    struct buf stuffed;     /* the message in its wire form, when it differs from what is stored */
+    struct buf failures;    /* why candidates failed, ", " between */
+    struct buf texts;       /* scratch of records */
+    uint32_t failure_count;
+    uint32_t delivered_this_connection;
+    uint32_t attempted_count; /* transactions begun in this session */
+    uint64_t class_ms[SMTP_TIMEOUT_COUNT];
+    int fd;                 /* while connecting */
+    uint8_t session_id[16]; /* UUID version 4 */
+    char peer_addr[IP_PORT_TEXT_MAX]; /* "ip:port" */
+    char peer_ip[IP_TEXT_MAX];
+    char source_addr[IP_PORT_TEXT_MAX];
+    uint8_t state;          /* enum lane_state; written by lane_enter() alone */
+    bool conn_open;         /* conn is in use: its closed() has not run */
+    bool planned;
+    bool rate_paid;         /* a token of max_connection_rate is in hand */
+    bool message_paid;      /* a token of max_message_rate is in hand */
+    bool recalled;          /* end after this message: another shard is short of connections */
+    bool cut;               /* the drain is over: end now */
+    bool tried_again;       /* the batch before this one was told of too many recipients */
+};
+
+enum lane_recipient { RECIPIENT_WAITS = 0, RECIPIENT_SETTLED, RECIPIENT_TRANSIENT };
+
+/* The ready queue's connection place is taken; the lane goes to work from the loop. */
+void lane_open(struct readyq *rq);
+/* One idle lane takes the next message; false when none is idle. */
+bool lane_wake_one(struct readyq *rq);
+/* One lane of the queue ends as soon as it can. */
+void lane_recall_one(struct readyq *rq);
+/* Ends idle lanes and tells the others to end after their message; `cut`: at once. */
+void lanes_stop(struct readyq *rq, bool cut);
+/* Calls eg->drained when no lane is left. */
+void lanes_drained_check(struct egress *eg);
+
+/* ---- between the lane's files ---- */
+
+void lane_enter(struct lane *l, enum lane_state next);
+/* Takes the next message, or waits for one, or ends. */
+void lane_next(struct lane *l);
+/* Nothing is held any more: QUIT if connected, then the end. */
+void lane_finish(struct lane *l);
+void lane_end(struct lane *l);
+void lane_arm(struct lane *l, uint64_t after_ms);
+
+/* lane_connect.c: a message is held, its content loaded, no connection is open. */
+void lane_connect(struct lane *l);
+void lane_connect_timer(struct lane *l);
+/* The connection (attempt) failed; the next candidate is tried, or the message given back. */
+void lane_candidate_failed(struct lane *l, struct slice why);
+/* Closes the connection; plan according to reconnect_strategy. */
+void lane_disconnect(struct lane *l);
+
+/* Takes a token of the bucket named in l->texts; true when *wait_ns is known at once. */
+bool lane_take_token(struct lane *l, const struct throttle_spec *spec, uint64_t *wait_ns);
+/* A rate says to wait: in `state` holding the message while that is short, otherwise everything
+ * in the ready queue goes back with that delay. */
+void lane_throttled(struct lane *l, uint64_t wait_ns, enum lane_state state,
+                    enum insert_reason reason);
+
+/* lane_send.c: a message is held and the connection is ready for it. */
+void lane_send(struct lane *l);
+void lane_act(struct lane *l, enum smtp_client_step step);
+void lane_received(struct conn *c, struct slice bytes);
+void lane_send_timer(struct lane *l);
+
+/* lane_outcome.c */
+void lane_session_facts(const struct lane *l, struct record_session *out);
+/* Every recipient of the batch has an outcome. Records them; the message is settled, retried, or
+ * has recipients left for another batch (true). */
+bool lane_settle_batch(struct lane *l, bool may_go_on);
+/* The message fails as a whole without having been sent. */
+void lane_fail_message(struct lane *l, uint16_t code, struct slice content);
+void lane_forget_message(struct lane *l);
+/* The peer hung up between transactions. */
+void lane_lost_between(struct lane *l);

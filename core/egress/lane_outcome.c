@@ -1,0 +1,284 @@
+/* What became of a message: records, settles, retries. */
+#include "core/base/mem.h"
+#include "core/egress/lane.h"
+#include "proto/smtp_disposition.h"
+
+void lane_session_facts(const struct lane *l, struct record_session *out)
+{
+    const struct readyq *rq = l->rq;
+    const char *provider = rq->path != NULL ? readyq_path(rq)->provider_name : NULL;
+
+    *out = (struct record_session){
+        .site = readyq_name(rq),
+        .egress_pool = slice_str(rq->pool_name),
+        .egress_source = slice_str(rq->source->source.name),
+        .delivery_protocol = SLICE_INIT("ESMTP"),
+        .provider = slice_str(provider),
+        .session_id = l->session_id,
+    };
+    if (l->conn_open) {
+        out->source_address = slice_str(l->source_addr);
+        out->peer_name = addr_plan_name(&l->plan, l->target);
+        out->peer_addr = slice_str(l->peer_ip);
+    }
+}
+
+void lane_fail_message(struct lane *l, uint16_t code, struct slice content)
+{
+    struct egress *eg = l->rq->eg;
+    struct record_outcome outcome = {
+        .type = LOG_TRANSIENT_FAILURE, .code = code, .content = content};
+    struct queue_requeue how = {.reason = INSERT_LOGGED_TRANSIENT_FAILURE,
+                                .attempted = true,
+                                .logged = true,
+                                .response = content};
+    struct record_session session;
+    struct message *m = l->m;
+
+    lane_session_facts(l, &session);
+    lane_forget_message(l);
+    eg->counters.transient_count++;
+    queue_record(eg->queue, m, &outcome, &session);
+    queue_retry(eg->queue, m, &how);
+}
+
+/* ---- a batch ---- */
+
+static enum smtp_disposition judge(const struct lane *l, uint32_t nth,
+                                   const struct smtp_outcome *o)
+{
+    const struct smtp_judged judged = {
+        .code = o->code,
+        .enhanced = o->enhanced,
+        .command = o->command,
+        .first_or_only = nth == 0,
+    };
+    enum smtp_disposition d = smtp_disposition(&judged);
+
+    if (d == SMTP_MAYBE_TOO_MANY) {
+        return l->tried_again ? SMTP_TRANSIENT : SMTP_TOO_MANY;
+    }
+    return d;
+}
+
+static enum log_type record_type(enum smtp_disposition d)
+{
+    return d == SMTP_DELIVERED ? LOG_DELIVERY : d == SMTP_BOUNCE ? LOG_BOUNCE
+                                                                 : LOG_TRANSIENT_FAILURE;
+}
+
+/* One group of recipients with the same reply and fate: one record. */
+struct outcome_group {
+    struct record_outcome outcome;
+    uint32_t reply_index;
+    enum smtp_disposition disposition;
+    struct buf command, recipients;
+};
+
+static void group_add(struct outcome_group *g, struct slice addr)
+{
+    uint16_t len = (uint16_t)addr.len;
+
+    buf_append(&g->recipients, &len, sizeof(len));
+    buf_put(&g->recipients, addr);
+    g->outcome.recipient_count++;
+}
+
+static struct outcome_group *group_find(struct buf *groups, const struct smtp_outcome *o,
+                                        enum smtp_disposition d)
+{
+    struct outcome_group *all = (struct outcome_group *)groups->ptr;
+    struct outcome_group fresh = {.reply_index = o->reply_index, .disposition = d};
+
+    for (size_t i = groups->len / sizeof(fresh); i-- > 0;) {
+        if (all[i].reply_index == o->reply_index && all[i].disposition == d) {
+            return &all[i];
+        }
+    }
+    fresh.outcome = (struct record_outcome){
+        .type = record_type(d),
+        .code = o->code,
+        .enhanced_class = o->enhanced.class,
+        .enhanced_subject = o->enhanced.subject,
+        .enhanced_detail = o->enhanced.detail,
+        .content = o->content,
+    };
+    buf_append(groups, &fresh, sizeof(fresh));
+    return (struct outcome_group *)(groups->ptr + groups->len - sizeof(fresh));
+}
+
+static void groups_free(struct buf *groups)
+{
+    struct outcome_group *all = (struct outcome_group *)groups->ptr;
+
+    for (size_t i = 0; i < groups->len / sizeof(*all); i++) {
+        buf_free(&all[i].command);
+        buf_free(&all[i].recipients);
+    }
+    buf_free(groups);
+}
+
+static void count_recipients(struct egress *eg, enum smtp_disposition d)
+{
+    switch (d) {
+    case SMTP_DELIVERED:
+        eg->counters.delivered_count++;
+        break;
+    case SMTP_BOUNCE:
+        eg->counters.bounced_count++;
+        break;
+    default:
+        eg->counters.transient_count++;
+        break;
+    }
+}
+
+/* Sorts the batch's recipients into groups; answers how many are to be tried again at once. */
+static uint32_t lane_group(struct lane *l, bool may_go_on, struct buf *groups)
+{
+    uint32_t again = 0;
+
+    for (uint32_t i = 0; i < l->batch_count; i++) {
+        uint32_t at = l->batch[i];
+        struct smtp_outcome o;
+        enum smtp_disposition d;
+        struct outcome_group *g;
+
+        if (!smtp_client_outcome(&l->client, i, &o)) {
+            o = (struct smtp_outcome){.code = 400,
+                                      .content = SLICE_INIT("KumoMTA internal: no reply was read")};
+        }
+        d = judge(l, i, &o);
+        if (d == SMTP_TOO_MANY && may_go_on) {
+            again++;
+            continue;
+        }
+        if (d == SMTP_TOO_MANY) {
+            d = SMTP_TRANSIENT;
+        }
+        g = group_find(groups, &o, d);
+        if (g->command.len == 0) {
+            smtp_client_command_put(&l->client, &o, &g->command);
+        }
+        group_add(g, l->recipients[at]);
+        count_recipients(l->rq->eg, d);
+        l->recipient_state[at] =
+            d == SMTP_TRANSIENT ? RECIPIENT_TRANSIENT : RECIPIENT_SETTLED;
+    }
+    return again;
+}
+
+static bool lane_has(const struct lane *l, enum lane_recipient state)
+{
+    return l->recipient_count > 0 && memchr(l->recipient_state, state, l->recipient_count) != NULL;
+}
+
+/* Only those that were put off stay on the message. */
+static void lane_reduce_recipients(struct lane *l)
+{
+    struct message *m = l->m;
+    struct buf kept = {0};
+
+    for (uint32_t i = 0; i < l->recipient_count; i++) {
+        if (l->recipient_state[i] != RECIPIENT_SETTLED) {
+            uint16_t len = (uint16_t)l->recipients[i].len;
+
+            buf_append(&kept, &len, sizeof(len));
+            buf_put(&kept, l->recipients[i]);
+        }
+    }
+    message_clear_recipients(m);
+    for (size_t at = 0; at < kept.len;) {
+        uint16_t len;
+
+        memcpy(&len, kept.ptr + at, sizeof(len));
+        message_add_recipient(m, slice_of(kept.ptr + at + sizeof(len), len));
+        at += sizeof(len) + len;
+    }
+    buf_free(&kept);
+}
+
+static void outcomes_complete(struct lane *l, struct buf *groups, struct buf *outcomes)
+{
+    struct outcome_group *all = (struct outcome_group *)groups->ptr;
+
+    for (size_t i = 0; i < groups->len / sizeof(*all); i++) {
+        all[i].outcome.command = buf_slice(&all[i].command);
+        all[i].outcome.recipients = buf_slice(&all[i].recipients);
+        buf_append(outcomes, &all[i].outcome, sizeof(all[i].outcome));
+    }
+}
+
+/* Some recipients are to be tried later: what is final is recorded now, the rest goes back. */
+static void lane_retry_rest(struct lane *l, const struct record_outcome *outcomes, uint32_t count,
+                            const struct record_session *session)
+{
+    struct queue_mgr *queue = l->rq->eg->queue;
+    struct queue_requeue how = {
+        .reason = INSERT_LOGGED_TRANSIENT_FAILURE, .attempted = true, .logged = true};
+    struct message *m = l->m;
+
+    for (uint32_t i = 0; i < count; i++) {
+        queue_record(queue, m, &outcomes[i], session);
+        if (outcomes[i].type == LOG_TRANSIENT_FAILURE) {
+            how.response = outcomes[i].content;
+        }
+    }
+    if (lane_has(l, RECIPIENT_SETTLED)) {
+        lane_reduce_recipients(l);
+    }
+    lane_forget_message(l);
+    queue_retry(queue, m, &how);
+}
+
+static void lane_settle_groups(struct lane *l, struct buf *groups, bool more)
+{
+    struct queue_mgr *queue = l->rq->eg->queue;
+    struct record_session session;
+    struct buf outcomes = {0};
+    const struct record_outcome *list;
+    uint32_t count;
+
+    outcomes_complete(l, groups, &outcomes);
+    list = (const struct record_outcome *)outcomes.ptr;
+    count = (uint32_t)(outcomes.len / sizeof(*list));
+    lane_session_facts(l, &session);
+    if (more) {
+        for (uint32_t i = 0; i < count; i++) {
+            queue_record(queue, l->m, &list[i], &session);
+        }
+    } else if (lane_has(l, RECIPIENT_TRANSIENT) || lane_has(l, RECIPIENT_WAITS)) {
+        lane_retry_rest(l, list, count, &session);
+    } else {
+        struct message *m = l->m;
+
+        lane_forget_message(l);
+        queue_finish(queue, m, list, count, &session);
+    }
+    buf_free(&outcomes);
+}
+
+bool lane_settle_batch(struct lane *l, bool may_go_on)
+{
+    struct buf groups = {0};
+    uint32_t again = lane_group(l, may_go_on, &groups);
+    bool more = may_go_on && lane_has(l, RECIPIENT_WAITS);
+
+    l->tried_again = again > 0;
+    lane_settle_groups(l, &groups, more);
+    groups_free(&groups);
+    return more;
+}
+
+void lane_lost_between(struct lane *l)
+{
+    struct message *m = l->m;
+
+    if (m != NULL && l->state != LANE_LOADING) { /* it was not sent: nobody is charged */
+        lane_forget_message(l);
+        lane_disconnect(l);
+        queue_reinsert(l->rq->eg->queue, m, INSERT_PEER_CLOSED_CONNECTION);
+        return;
+    }
+    lane_disconnect(l);
+}

@@ -1,0 +1,279 @@
+/* One message over an open connection: the client session drives, the lane writes and waits. */
+#include "core/base/duration.h"
+#include "core/base/mem.h"
+#include "core/egress/lane.h"
+#include "proto/dot_stuff.h"
+
+/* ---- rates ---- */
+
+bool lane_take_token(struct lane *l, const struct throttle_spec *spec, uint64_t *wait_ns)
+{
+    struct gcra_rate rate = gcra_rate_make(spec->limit, spec->period_s,
+                                           spec->has_burst ? spec->max_burst : GCRA_NO_BURST);
+
+    return token_take(l->rq->eg->ledger, buf_slice(&l->texts), &rate, &l->token, wait_ns);
+}
+
+void lane_throttled(struct lane *l, uint64_t wait_ns, enum lane_state state,
+                    enum insert_reason reason)
+{
+    uint64_t wait_ms = wait_ns / 1000000u + 1;
+    struct queue_requeue how = {
+        .reason = reason,
+        .has_delay = true,
+        .delay_ms = wait_ms,
+        .response = SLICE_INIT("451 4.4.1 KumoMTA internal: ready queue throttled"),
+    };
+    struct message *m = l->m;
+
+    if (wait_ms < l->class_ms[SMTP_TIMEOUT_IDLE]) {
+        lane_enter(l, state);
+        lane_arm(l, wait_ms);
+        return;
+    }
+    lane_forget_message(l);
+    queue_retry(l->rq->eg->queue, m, &how);
+    readyq_retry_all(l->rq, &how);
+    lane_next(l);
+}
+
+static void message_rate_answered(struct lane *l, uint64_t wait_ns)
+{
+    if (wait_ns == 0) {
+        l->message_paid = true;
+        lane_send(l);
+    } else {
+        lane_throttled(l, wait_ns, LANE_RATE, INSERT_MESSAGE_RATE_THROTTLE);
+    }
+}
+
+static void message_rate_answered_later(struct token_ask *ask, uint64_t wait_ns)
+{
+    struct lane *l = CONTAINER_OF(ask, struct lane, token);
+
+    if (l->state == LANE_ENDED) {
+        lane_end(l);
+    } else if (l->state == LANE_RATE) {
+        lane_enter(l, LANE_NEXT);
+        message_rate_answered(l, wait_ns);
+    }
+}
+
+static void lane_pay_message_rate(struct lane *l)
+{
+    uint64_t wait_ns;
+
+    buf_clear(&l->texts);
+    BUF_LIT(&l->texts, "kumomta.max_message_rate.");
+    buf_put(&l->texts, readyq_name(l->rq));
+    l->token.fn = message_rate_answered_later;
+    if (lane_take_token(l, &readyq_path(l->rq)->max_message_rate, &wait_ns)) {
+        message_rate_answered(l, wait_ns);
+    } else {
+        lane_enter(l, LANE_RATE);
+    }
+}
+
+/* ---- the transaction ---- */
+
+static void lane_list_recipients(struct lane *l)
+{
+    uint32_t count = l->m->content->recipient_count;
+    struct slice addr;
+    uint32_t i = 0;
+
+    l->recipients = mem_take((size_t)count * sizeof(*l->recipients));
+    l->recipient_state = mem_take_zero(count);
+    l->batch = mem_take((size_t)count * sizeof(*l->batch));
+    l->batch_recipients = mem_take((size_t)count * sizeof(*l->batch_recipients));
+    for (size_t at = 0; i < count && message_next_recipient(l->m, &at, &addr);) {
+        l->recipients[i++] = addr;
+    }
+    l->recipient_count = i;
+}
+
+/* The recipients of the next transaction: those that wait, as many as the path allows. */
+static void lane_pick_batch(struct lane *l)
+{
+    uint32_t max = readyq_path(l->rq)->max_recipients_per_batch;
+
+    l->batch_count = 0;
+    for (uint32_t i = 0; i < l->recipient_count && l->batch_count < max; i++) {
+        if (l->recipient_state[i] == RECIPIENT_WAITS) {
+            l->batch[l->batch_count] = i;
+            l->batch_recipients[l->batch_count++] = l->recipients[i];
+        }
+    }
+    MUST(l->batch_count > 0);
+}
+
+void lane_send(struct lane *l)
+{
+    struct smtp_transaction tx;
+
+    MUST(l->state == LANE_NEXT && l->m != NULL && l->conn_open);
+    if (!smtp_client_idle(&l->client)) { /* the peer hung up between messages */
+        lane_disconnect(l);
+        return;
+    }
+    if (readyq_path(l->rq)->has_max_message_rate && !l->message_paid) {
+        lane_pay_message_rate(l);
+        return;
+    }
+    l->message_paid = false;
+    if (l->recipients == NULL) {
+        lane_list_recipients(l);
+        l->attempted_count++;
+        l->delivered_this_connection++;
+    }
+    lane_pick_batch(l);
+    tx = (struct smtp_transaction){
+        .sender = message_sender(l->m),
+        .recipients = l->batch_recipients,
+        .recipient_count = l->batch_count,
+        .has_8bit = (message_flags(l->m) & BODY_HAS_8BIT) != 0,
+    };
+    lane_enter(l, LANE_SENDING);
+    lane_act(l, smtp_client_begin(&l->client, &tx));
+}
+
+/* The message in its wire form. What needs no change goes out from where it lies. */
+static void lane_write_body(struct lane *l)
+{
+    const struct message_content *c = l->m->content;
+    const uint32_t flags = message_flags(l->m);
+    struct slice head = buf_slice(&c->head);
+    struct slice body = slice_from(buf_slice(&c->body->bytes), c->body_from);
+    struct slice pieces[3] = {head, body, dot_terminator(flags)};
+
+    if (dot_must_copy(flags)) {
+        buf_clear(&l->stuffed);
+        dot_stuff_put(&l->stuffed, head, body);
+        pieces[0] = buf_slice(&l->stuffed);
+        pieces[1] = SLICE("");
+        pieces[2] = SLICE(".\r\n");
+    }
+    conn_flush_pieces(&l->conn, pieces, 3);
+}
+
+/* ---- the client's steps ---- */
+
+static void lane_ready(struct lane *l)
+{
+    l->rq->consecutive_failures = 0;
+    buf_clear(&l->failures);
+    l->failure_count = 0;
+    lane_enter(l, LANE_NEXT);
+    lane_next(l);
+}
+
+static void lane_batch_done(struct lane *l)
+{
+    bool more = lane_settle_batch(l, true);
+
+    lane_enter(l, LANE_NEXT);
+    if (more) {
+        lane_send(l);
+    } else {
+        lane_next(l);
+    }
+}
+
+/* The connection is of no use any more; a message under way has its outcomes. */
+static void lane_lost(struct lane *l, enum smtp_client_step step)
+{
+    struct buf why = {0};
+
+    switch ((enum lane_state)l->state) {
+    case LANE_SETUP:
+        buf_put(&why, smtp_client_error(&l->client));
+        lane_candidate_failed(l, buf_slice(&why));
+        break;
+    case LANE_SENDING:
+        (void)lane_settle_batch(l, false);
+        lane_disconnect(l);
+        break;
+    case LANE_RATE:
+    case LANE_NEXT:
+    case LANE_IDLE:
+    case LANE_QUITTING:
+    case LANE_LOADING:
+        lane_lost_between(l);
+        break;
+    default:
+        break;
+    }
+    buf_free(&why);
+}
+
+/* Writes what the client staged. */
+static void lane_write(struct lane *l)
+{
+    buf_put(conn_out(&l->conn), smtp_client_out(&l->client));
+    conn_flush(&l->conn);
+}
+
+void lane_act(struct lane *l, enum smtp_client_step step)
+{
+    switch (step) {
+    case SMTP_CLIENT_WAIT:
+        break;
+    case SMTP_CLIENT_SEND:
+        lane_write(l);
+        break;
+    case SMTP_CLIENT_SEND_BODY:
+        lane_write_body(l);
+        break;
+    case SMTP_CLIENT_READY:
+        if (l->state == LANE_SETUP) {
+            lane_ready(l);
+        }
+        return;
+    case SMTP_CLIENT_DONE:
+        lane_batch_done(l);
+        return;
+    case SMTP_CLIENT_TLS:
+        MUST(!"TLS was not asked for");
+        return;
+    case SMTP_CLIENT_BYE:
+    case SMTP_CLIENT_UNSOLICITED:
+    case SMTP_CLIENT_REJECTED:
+    case SMTP_CLIENT_FAILED:
+    case SMTP_CLIENT_CLOSED:
+        lane_lost(l, step);
+        return;
+    }
+    if (l->state == LANE_SETUP || l->state == LANE_SENDING || l->state == LANE_QUITTING) {
+        lane_arm(l, smtp_client_timeout_ms(&l->client, l->class_ms));
+    }
+}
+
+void lane_received(struct conn *c, struct slice bytes)
+{
+    struct lane *l = CONTAINER_OF(c, struct lane, conn);
+    enum smtp_client_step step;
+    size_t used;
+
+    do {
+        step = smtp_client_feed(&l->client, bytes, &used);
+        bytes = slice_from(bytes, used);
+        if (step == SMTP_CLIENT_READY && bytes.len > 0) {
+            continue; /* what follows says whether it really is ready */
+        }
+        lane_act(l, step);
+    } while (bytes.len > 0 && l->state != LANE_CLOSING && l->state != LANE_ENDED &&
+             step < SMTP_CLIENT_UNSOLICITED);
+}
+
+void lane_send_timer(struct lane *l)
+{
+    struct buf where = {0}, duration = {0};
+    uint64_t ms = smtp_client_timeout_ms(&l->client, l->class_ms);
+
+    buf_put(&where, readyq_name(l->rq));
+    buf_printf(&where, " %s", l->peer_addr);
+    duration_put(&duration, ms * 1000000u);
+    lane_act(l, smtp_client_timed_out(&l->client, buf_slice(&where), buf_slice(&duration)));
+    buf_free(&where);
+    buf_free(&duration);
+}

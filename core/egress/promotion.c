@@ -1,0 +1,225 @@
+/* From a promoted message to a slot in a ready queue: route, source, path, slot. */
+#include "core/base/mem.h"
+#include "core/egress/readyq.h"
+#include "core/queue/records.h"
+
+#define RETRY_REASON INSERT_LOGGED_TRANSIENT_FAILURE
+
+static void promotion_free(struct promotion *p)
+{
+    mem_give(p->skip);
+    mem_give(p);
+}
+
+/* The message goes back with a TransientFailure record and counts an attempt. */
+static void promotion_fail(struct promotion *p, struct slice content)
+{
+    struct egress *eg = p->eg;
+    struct message *m = p->m;
+    struct record_outcome outcome = {.type = LOG_TRANSIENT_FAILURE,
+                                     .code = 451,
+                                     .enhanced_class = 4,
+                                     .enhanced_subject = 4,
+                                     .enhanced_detail = 4,
+                                     .content = content};
+    struct record_session session = {.egress_pool = schedq_pool_name(message_queue(m))};
+    struct queue_requeue how = {
+        .reason = RETRY_REASON, .attempted = true, .logged = true, .response = content};
+
+    promotion_free(p);
+    queue_record(eg->queue, m, &outcome, &session);
+    queue_retry(eg->queue, m, &how);
+}
+
+static void promotion_unresolved(struct promotion *p, struct slice name, const struct buf *why)
+{
+    struct buf *text = &p->eg->scratch;
+
+    buf_clear(text);
+    BUF_LIT(text, "failed to resolve queue ");
+    buf_put(text, name);
+    BUF_LIT(text, ": ");
+    buf_put(text, buf_slice(why));
+    promotion_fail(p, buf_slice(text));
+}
+
+static void promotion_without_source(struct promotion *p)
+{
+    struct schedq *q = message_queue(p->m);
+    struct buf *text = &p->eg->scratch;
+
+    if (p->was_full) {
+        struct queue_requeue how = {
+            .reason = INSERT_READY_QUEUE_WAS_FULL,
+            .response = SLICE_INIT("451 4.4.4 KumoMTA internal: all ready queues are full"),
+        };
+        struct egress *eg = p->eg;
+        struct message *m = p->m;
+
+        eg->counters.ready_full_count++;
+        promotion_free(p);
+        queue_retry(eg->queue, m, &how);
+        return;
+    }
+    buf_clear(text);
+    BUF_LIT(text, "KumoMTA internal: no sources available for ");
+    buf_put(text, schedq_name(q));
+    BUF_LIT(text, " pool=`");
+    buf_put(text, schedq_pool_name(q));
+    BUF_LIT(text, "`");
+    promotion_fail(p, buf_slice(text));
+}
+
+/* ---- what a queue keeps ---- */
+
+static void queue_slot_free(struct queue_slot *slot)
+{
+    route_put(&slot->route);
+    for (uint32_t i = 0; i < slot->count; i++) {
+        readyq_put(&slot->ready[i]);
+    }
+    mem_give(slot);
+}
+
+static struct queue_slot *queue_slot_get(struct egress *eg, struct schedq *q)
+{
+    void **at = schedq_slot(q);
+    struct queue_slot *slot = *at;
+
+    if (slot != NULL && slot->route->state == ROUTE_READY &&
+        !route_stale(slot->route, shard_now_ms(eg->shard))) {
+        return slot;
+    }
+    if (slot != NULL && slot->route->state == ROUTE_ASKING) {
+        return slot;
+    }
+    if (slot != NULL) {
+        queue_slot_free(slot);
+    }
+    slot = mem_take_zero(sizeof(*slot) + schedq_source_count(q) * sizeof(struct readyq *));
+    slot->count = schedq_source_count(q);
+    slot->route = route_get(eg, q);
+    *at = slot;
+    return slot;
+}
+
+static void egress_forget(void *ctx, struct schedq *q)
+{
+    void **at = schedq_slot(q);
+
+    if (*at != NULL) {
+        queue_slot_free(*at);
+        *at = NULL;
+    }
+}
+
+/* ---- the steps ---- */
+
+static void slot_answered(struct lease_waiter *w, bool granted)
+{
+    struct promotion *p = CONTAINER_OF(w, struct promotion, slot_wait);
+    struct readyq *rq = p->rq;
+
+    p->rq = NULL;
+    if (granted) {
+        struct message *m = p->m;
+
+        promotion_free(p);
+        readyq_insert(rq, m);
+    } else {
+        p->was_full = true;
+        p->skip[p->choice] = 1;
+        promotion_step(p);
+    }
+    readyq_put(&rq);
+}
+
+static struct readyq *promotion_readyq(struct promotion *p, struct queue_slot *slot,
+                                       uint32_t choice)
+{
+    struct schedq *q = message_queue(p->m);
+
+    if (slot->ready[choice] != NULL && !slot->ready[choice]->listed) {
+        readyq_put(&slot->ready[choice]);
+    }
+    if (slot->ready[choice] == NULL) {
+        slot->ready[choice] =
+            readyq_get(p->eg, q, slot->route, schedq_sources(q)[choice].source);
+    }
+    return slot->ready[choice];
+}
+
+/* Takes a slot of the chosen ready queue; false when it is full and another is to be tried. */
+static bool promotion_take_slot(struct promotion *p, struct readyq *rq)
+{
+    struct message *m = p->m;
+
+    if (p->skip == NULL) {
+        p->skip = mem_take_zero(schedq_source_count(message_queue(m)));
+    }
+    switch (lease_take(&rq->slots, &p->slot_wait)) {
+    case LEASE_TAKEN:
+        promotion_free(p);
+        readyq_insert(rq, m);
+        return true;
+    case LEASE_PENDING:
+        rq->refs++;
+        p->rq = rq;
+        return true;
+    case LEASE_FULL:
+        break;
+    }
+    p->was_full = true;
+    p->skip[p->choice] = 1;
+    return false;
+}
+
+void promotion_step(struct promotion *p)
+{
+    for (;;) {
+        struct schedq *q = message_queue(p->m);
+        struct queue_slot *slot = queue_slot_get(p->eg, q);
+        struct readyq *rq;
+
+        if (slot->route->state == ROUTE_ASKING) {
+            dlist_push(&slot->route->waiting, &p->link);
+            return;
+        }
+        if (slot->route->state == ROUTE_FAILED) {
+            promotion_unresolved(p, schedq_name(q), &slot->route->why);
+            return;
+        }
+        p->choice = schedq_choose(q, p->skip);
+        if (p->choice == UINT32_MAX) {
+            promotion_without_source(p);
+            return;
+        }
+        rq = promotion_readyq(p, slot, p->choice);
+        if (rq->state == READYQ_ASKING) {
+            dlist_push(&rq->promotions, &p->link);
+            return;
+        }
+        if (rq->state == READYQ_FAILED) {
+            promotion_unresolved(p, readyq_name(rq), &rq->why);
+            return;
+        }
+        if (promotion_take_slot(p, rq)) {
+            return;
+        }
+    }
+}
+
+static void egress_promote(void *ctx, struct message *m)
+{
+    struct promotion *p = MEM_NEW(struct promotion);
+
+    p->eg = ctx;
+    p->m = m;
+    p->slot_wait.fn = slot_answered;
+    promotion_step(p);
+}
+
+const struct queue_promoter egress_promoter = {
+    .promote = egress_promote,
+    .forget = egress_forget,
+};

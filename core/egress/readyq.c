@@ -1,0 +1,392 @@
+#include "core/egress/readyq.h"
+
+#include <math.h>
+
+#include "core/base/mem.h"
+#include "core/egress/lane.h"
+
+#define READYQ_REAP_MS 600000u
+#define READYQ_FAILURE_TTL_MS 60000u
+
+uint32_t readyq_connection_goal(uint32_t limit, uint32_t queued)
+{
+    double q = (double)queued;
+    double share = 1.0 - exp(-0.023 * q);
+    double goal = ceil((double)limit * (share < q ? share : q));
+
+    return goal > q ? queued : (uint32_t)goal;
+}
+
+const struct egress_path_config *readyq_path(const struct readyq *rq)
+{
+    MUST(rq->path != NULL);
+    return &rq->path->path;
+}
+
+/* ---- life ---- */
+
+static void readyq_maintain(struct post *p);
+static void connection_granted(struct lease_waiter *w, bool granted);
+
+static void connection_recalled(struct lease *ls)
+{
+    lane_recall_one(CONTAINER_OF(ls, struct readyq, connections));
+}
+
+static void readyq_open_leases(struct readyq *rq)
+{
+    struct buf *name = &rq->eg->scratch;
+
+    buf_clear(name);
+    BUF_LIT(name, "kumomta.max_ready.");
+    buf_put(name, readyq_name(rq));
+    lease_open(&rq->slots, rq->eg->ledger, buf_slice(name), (uint32_t)readyq_path(rq)->max_ready, false);
+    buf_clear(name);
+    BUF_LIT(name, "kumomta.connection_limit.");
+    buf_put(name, readyq_name(rq));
+    lease_open(&rq->connections, rq->eg->ledger, buf_slice(name),
+               (uint32_t)readyq_path(rq)->connection_limit.limit, true);
+    rq->connections.recall_fn = connection_recalled;
+    rq->leases_open = true;
+}
+
+static void readyq_unlist(struct readyq *rq)
+{
+    if (rq->listed) {
+        rq->listed = false;
+        hmap_remove(&rq->eg->readyqs, &rq->node);
+    }
+}
+
+static void readyq_free(struct readyq *rq)
+{
+    MUST(rq->ready_count == 0 && rq->lane_count == 0 && dlist_empty(&rq->promotions));
+    readyq_unlist(rq);
+    shard_unpost(rq->eg->shard, &rq->maintain);
+    config_ask_abandon(&rq->ask);
+    if (rq->leases_open) {
+        lease_unwait(&rq->connections, &rq->connection_wait);
+        lease_close(&rq->slots);
+        lease_close(&rq->connections);
+    }
+    config_put(&rq->source);
+    config_put(&rq->path);
+    route_put(&rq->route);
+    buf_free(&rq->why);
+    buf_free(&rq->ask.why);
+    mem_give(rq->pool_name);
+    mem_give(rq->routing_domain);
+    mem_give(rq->name);
+    mem_give(rq);
+}
+
+void readyq_put(struct readyq **rqp)
+{
+    struct readyq *rq = *rqp;
+
+    *rqp = NULL;
+    if (rq != NULL && --rq->refs == 0 && !rq->listed && rq->lane_count == 0) {
+        readyq_free(rq);
+    }
+}
+
+/* The policy has answered (again). */
+static void readyq_resolved(struct readyq *rq)
+{
+    struct egress *eg = rq->eg;
+    uint64_t now_ms = shard_now_ms(eg->shard);
+    struct dlist batch, *node;
+
+    if (rq->ask.config != NULL) {
+        config_put(&rq->path);
+        rq->path = rq->ask.config;
+        rq->ask.config = NULL;
+        rq->state = READYQ_LIVE;
+        rq->refresh_at_ms = readyq_path(rq)->refresh_strategy == REFRESH_TTL
+                                ? now_ms + readyq_path(rq)->refresh_interval / 1000000u
+                                : UINT64_MAX;
+        if (!rq->leases_open) {
+            readyq_open_leases(rq);
+        }
+        lease_set_limit(&rq->slots, (uint32_t)readyq_path(rq)->max_ready);
+        lease_set_limit(&rq->connections, (uint32_t)readyq_path(rq)->connection_limit.limit);
+    } else if (rq->path == NULL) {
+        rq->state = READYQ_FAILED;
+        buf_clear(&rq->why);
+        buf_put(&rq->why, buf_slice(&rq->ask.why));
+        rq->refresh_at_ms = now_ms + READYQ_FAILURE_TTL_MS;
+    } else {
+        rq->refresh_at_ms = now_ms + readyq_path(rq)->refresh_interval / 1000000u;
+    }
+    dlist_init(&batch);
+    dlist_splice(&batch, &rq->promotions);
+    while ((node = dlist_pop(&batch)) != NULL) {
+        promotion_step(CONTAINER_OF(node, struct promotion, link));
+    }
+}
+
+static void readyq_asked(struct config_ask *ask)
+{
+    readyq_resolved(CONTAINER_OF(ask, struct readyq, ask));
+}
+
+static void readyq_ask(struct readyq *rq)
+{
+    if (config_ask_path(rq->eg->configs, &rq->ask, slice_str(rq->routing_domain),
+                        slice_str(rq->source->source.name), buf_slice(&rq->route->site_name))) {
+        readyq_resolved(rq);
+    }
+}
+
+static void name_put(struct buf *out, const struct route *route, const struct config *source)
+{
+    buf_put(out, slice_str(source->source.name));
+    BUF_LIT(out, "->");
+    buf_put(out, buf_slice(&route->site_name));
+    BUF_LIT(out, "@smtp_client");
+}
+
+static struct readyq *readyq_new(struct egress *eg, struct schedq *q, struct route *route,
+                                 struct config *source, struct slice name)
+{
+    struct readyq *rq = MEM_NEW(struct readyq);
+    struct slice routing = queue_name_routing(schedq_parts(q));
+    struct slice pool = schedq_pool_name(q);
+
+    rq->eg = eg;
+    rq->name = mem_copy(name.ptr, name.len);
+    rq->name_len = (uint32_t)name.len;
+    rq->listed = true;
+    rq->source = config_get(source);
+    rq->route = route_ref(route);
+    rq->pool_name = mem_copy(pool.ptr, pool.len);
+    rq->routing_domain = mem_copy(routing.ptr, routing.len);
+    rq->ask.done = readyq_asked;
+    rq->maintain.fn = readyq_maintain;
+    rq->connection_wait.fn = connection_granted;
+    rq->last_insert_ms = shard_now_ms(eg->shard);
+    dlist_init(&rq->promotions);
+    dlist_init(&rq->ready);
+    dlist_init(&rq->lanes);
+    dlist_init(&rq->idle);
+    hmap_insert(&eg->readyqs, &rq->node);
+    return rq;
+}
+
+struct readyq *readyq_get(struct egress *eg, struct schedq *q, struct route *route,
+                          struct config *source)
+{
+    struct hmap_node *node;
+    struct readyq *rq;
+
+    buf_clear(&eg->scratch);
+    name_put(&eg->scratch, route, source);
+    node = hmap_find(&eg->readyqs, buf_slice(&eg->scratch));
+    if (node != NULL) {
+        rq = CONTAINER_OF(node, struct readyq, node);
+        rq->refs++;
+        if (rq->state == READYQ_FAILED && shard_now_ms(eg->shard) >= rq->refresh_at_ms) {
+            rq->state = READYQ_ASKING;
+            readyq_ask(rq);
+        }
+        return rq;
+    }
+    rq = readyq_new(eg, q, route, source, buf_slice(&eg->scratch));
+    rq->refs++;
+    readyq_ask(rq);
+    return rq;
+}
+
+/* ---- messages ---- */
+
+void readyq_insert(struct readyq *rq, struct message *m)
+{
+    dlist_push(&rq->ready, &m->timer.link);
+    rq->ready_count++;
+    rq->last_insert_ms = shard_now_ms(rq->eg->shard);
+    if (!lane_wake_one(rq)) {
+        readyq_want_lanes(rq);
+    }
+}
+
+struct message *readyq_pop(struct readyq *rq)
+{
+    struct dlist *node = dlist_pop(&rq->ready);
+
+    if (node == NULL) {
+        return NULL;
+    }
+    rq->ready_count--;
+    lease_give(&rq->slots);
+    return CONTAINER_OF(node, struct message, timer.link);
+}
+
+void readyq_retry_all(struct readyq *rq, const struct queue_requeue *how)
+{
+    struct message *m;
+
+    for (uint32_t left = rq->ready_count; left > 0 && (m = readyq_pop(rq)) != NULL; left--) {
+        queue_retry(rq->eg->queue, m, how);
+    }
+}
+
+/* ---- connections ---- */
+
+void readyq_want_lanes(struct readyq *rq)
+{
+    shard_post(rq->eg->shard, &rq->maintain);
+}
+
+static void connection_granted(struct lease_waiter *w, bool granted)
+{
+    struct readyq *rq = CONTAINER_OF(w, struct readyq, connection_wait);
+
+    if (!granted || rq->ready_count == 0 || rq->eg->draining) {
+        if (granted) {
+            lease_give(&rq->connections);
+        }
+        return;
+    }
+    lane_open(rq);
+    readyq_want_lanes(rq);
+}
+
+static void readyq_drop_all(struct readyq *rq)
+{
+    struct message *m;
+
+    while ((m = readyq_pop(rq)) != NULL) {
+        queue_reinsert(rq->eg->queue, m, INSERT_READY_QUEUE_WAS_REAPED);
+    }
+}
+
+static void readyq_maintain(struct post *p)
+{
+    struct readyq *rq = CONTAINER_OF(p, struct readyq, maintain);
+    uint32_t goal;
+
+    if (rq->eg->draining) {
+        readyq_drop_all(rq);
+        return;
+    }
+    goal = readyq_connection_goal(rq->connections.limit, rq->ready_count);
+    while (rq->lane_count < goal && !dlist_linked(&rq->connection_wait.link)) {
+        if (lease_take(&rq->connections, &rq->connection_wait) != LEASE_TAKEN) {
+            break;
+        }
+        lane_open(rq);
+    }
+}
+
+void readyq_lane_ended(struct readyq *rq)
+{
+    MUST(rq->lane_count > 0);
+    rq->lane_count--;
+    lease_give(&rq->connections);
+    if (rq->ready_count > 0) {
+        readyq_want_lanes(rq);
+    }
+    if (rq->lane_count == 0 && rq->refs == 0 && !rq->listed) {
+        readyq_free(rq);
+    }
+}
+
+/* ---- the 10 s pass ---- */
+
+static void readyq_tend(struct readyq *rq, uint64_t now_ms)
+{
+    if (rq->ready_count == 0 && rq->lane_count == 0 && dlist_empty(&rq->promotions) &&
+        !rq->ask.in_flight && now_ms >= rq->last_insert_ms + READYQ_REAP_MS &&
+        !dlist_linked(&rq->connection_wait.link) && dlist_empty(&rq->slots.waiters)) {
+        readyq_unlist(rq);
+        if (rq->refs == 0) {
+            readyq_free(rq);
+        }
+        return;
+    }
+    if (rq->state == READYQ_LIVE && !rq->ask.in_flight && now_ms >= rq->refresh_at_ms) {
+        readyq_ask(rq);
+    }
+}
+
+static void egress_tend(struct timer *t)
+{
+    struct egress *eg = CONTAINER_OF(t, struct egress, maintain);
+    uint64_t now_ms = shard_now_ms(eg->shard);
+    struct hmap_node *next;
+
+    for (struct hmap_node *n = hmap_first(&eg->readyqs); n != NULL; n = next) {
+        next = hmap_next(&eg->readyqs, n);
+        readyq_tend(CONTAINER_OF(n, struct readyq, node), now_ms);
+    }
+    timer_arm(&eg->shard->timers, t, now_ms + QUEUE_MAINTAIN_MS);
+}
+
+/* ---- the shard's egress ---- */
+
+static struct slice readyq_key(const struct hmap_node *node)
+{
+    return readyq_name(CONTAINER_OF(node, struct readyq, node));
+}
+
+static struct slice route_key(const struct hmap_node *node)
+{
+    const struct route *r = CONTAINER_OF(node, struct route, node);
+
+    return slice_of(r->key, r->key_len);
+}
+
+void egress_init(struct egress *eg, struct shard *shard)
+{
+    *eg = (struct egress){.shard = shard};
+    hmap_init(&eg->routes, route_key, ring_random(&shard->ring));
+    hmap_init(&eg->readyqs, readyq_key, ring_random(&shard->ring));
+    eg->maintain.fn = egress_tend;
+}
+
+void egress_start(struct egress *eg)
+{
+    timer_arm(&eg->shard->timers, &eg->maintain, shard_now_ms(eg->shard) + QUEUE_MAINTAIN_MS);
+}
+
+void egress_drain(struct egress *eg, void (*drained)(void *ctx), void *ctx)
+{
+    eg->draining = true;
+    eg->drained = drained;
+    eg->drained_ctx = ctx;
+    timer_cancel(&eg->shard->timers, &eg->maintain);
+    for (struct hmap_node *n = hmap_first(&eg->readyqs); n != NULL;
+         n = hmap_next(&eg->readyqs, n)) {
+        struct readyq *rq = CONTAINER_OF(n, struct readyq, node);
+
+        readyq_want_lanes(rq); /* empties the queue */
+        lanes_stop(rq, false);
+    }
+    lanes_drained_check(eg);
+}
+
+void egress_cut(struct egress *eg)
+{
+    for (struct hmap_node *n = hmap_first(&eg->readyqs); n != NULL;
+         n = hmap_next(&eg->readyqs, n)) {
+        lanes_stop(CONTAINER_OF(n, struct readyq, node), true);
+    }
+}
+
+void egress_free(struct egress *eg)
+{
+    struct hmap_node *next;
+
+    for (struct hmap_node *n = hmap_first(&eg->readyqs); n != NULL; n = next) {
+        struct readyq *rq = CONTAINER_OF(n, struct readyq, node);
+
+        next = hmap_next(&eg->readyqs, n);
+        readyq_unlist(rq);
+        if (rq->refs == 0 && rq->lane_count == 0) {
+            readyq_free(rq);
+        }
+    }
+    hmap_free(&eg->readyqs);
+    hmap_free(&eg->routes);
+    buf_free(&eg->scratch);
+}

@@ -1,0 +1,86 @@
+/*
+ * readyq - one ready queue of this shard: messages for one source and site, and the connections
+ * (lanes) that deliver them.
+ *
+ * Private to core/egress. Name: SOURCE->SITE@PROTO.
+ */
+#pragma once
+
+#include "core/egress/route.h"
+#include "core/limit/ledger.h"
+
+enum readyq_state { READYQ_ASKING = 0, READYQ_LIVE, READYQ_FAILED };
+
+struct readyq {
+    struct hmap_node node;
+    struct egress *eg;
+    char *name;
+    uint32_t name_len;
+    uint32_t refs;  /* slots of queues, lanes */
+    uint8_t state;  /* enum readyq_state */
+    bool listed;
+    struct config_ask ask;
+    struct config *source; /* for life */
+    struct config *path;
+    struct route *route;   /* for life */
+    char *pool_name;
+    char *routing_domain;  /* of the first creator, for the path event */
+    struct buf why;
+    struct dlist promotions; /* struct promotion, waiting for the config */
+    struct dlist ready;      /* struct message, by timer.link */
+    uint32_t ready_count;
+    struct lease slots;      /* max_ready */
+    struct lease connections;
+    struct lease_waiter connection_wait;
+    struct dlist lanes;      /* struct lane, by link */
+    struct dlist idle;       /* struct lane, by idle_link */
+    uint32_t lane_count;
+    struct post maintain;
+    uint32_t consecutive_failures;
+    uint64_t refresh_at_ms;
+    uint64_t last_insert_ms;
+    bool leases_open;
+};
+
+/* A message on its way into a ready queue. */
+struct promotion {
+    struct dlist link; /* in route.waiting or readyq.promotions */
+    struct lease_waiter slot_wait;
+    struct egress *eg;
+    struct message *m;
+    struct readyq *rq; /* whose slot is being waited for */
+    uint32_t choice;
+    uint8_t *skip;     /* by source index; NULL while none is dropped */
+    bool was_full;
+};
+
+/* What a queue keeps: its route and the ready queues found so far, by source index. */
+struct queue_slot {
+    struct route *route;
+    uint32_t count;
+    struct readyq *ready[];
+};
+
+void promotion_step(struct promotion *p);
+
+/* Found or made; a reference for the caller. */
+struct readyq *readyq_get(struct egress *eg, struct schedq *q, struct route *route,
+                          struct config *source);
+void readyq_put(struct readyq **rp);
+/* The slot is taken; the message belongs to the ready queue. */
+void readyq_insert(struct readyq *rq, struct message *m);
+/* The next message, its slot given back; NULL when there is none. */
+struct message *readyq_pop(struct readyq *rq);
+void readyq_want_lanes(struct readyq *rq); /* posts */
+/* Everything queued goes back to its scheduled queue. */
+void readyq_retry_all(struct readyq *rq, const struct queue_requeue *how);
+void readyq_lane_ended(struct readyq *rq);
+const struct egress_path_config *readyq_path(const struct readyq *rq);
+
+static inline struct slice readyq_name(const struct readyq *rq)
+{
+    return slice_of(rq->name, rq->name_len);
+}
+
+/* How many connections q waiting messages deserve under a limit. */
+PURE uint32_t readyq_connection_goal(uint32_t limit, uint32_t queued);
