@@ -1,0 +1,64 @@
+/*
+ * intake - one transaction after its last byte: policy, batches, spool, records, queues.
+ *
+ * Private to core/ingress. The phases of spec 10 chapter 9.2 in their order; each either goes on
+ * at once or waits for a handler, the spool or a queue.
+ *
+ * Owner     its session; when that loses its peer the intake goes on alone and then ends.
+ */
+#pragma once
+
+#include "core/ingress/session.h"
+#include "core/queue/records.h"
+
+struct intake_item {
+    struct queue_insert insert; /* while its queue's config is being asked for */
+    struct intake *intake;
+    struct message *m;          /* NULL once its queue has it or it was dropped */
+    struct buf queue_name;
+    uint8_t id[16];
+    bool relay;                 /* goes into a queue */
+    bool black_hole;            /* queue "null": recorded, not kept */
+    bool stored;
+    bool failed;                /* its queue refused it */
+};
+
+/* One body and the items that refer to it: one put. */
+struct intake_put {
+    struct spool_put put;
+    struct intake *intake;
+    bool durable;
+};
+
+struct intake {
+    struct session *session;
+    struct ingress *ingress;
+    struct message *base;       /* all recipients; until it is split */
+    struct intake_item *items;
+    uint32_t item_count;
+    uint32_t item_next;         /* the one whose handler runs */
+    struct spool_put_record *records; /* of all stored items, in item order */
+    struct buf *blobs;
+    uint32_t record_count;
+    struct intake_put *puts;
+    uint32_t put_count;
+    uint32_t waiting;           /* puts or inserts not answered yet */
+    enum spool_err spool_error;
+    struct spool_void withdraw;
+    struct spool_ref *refs;     /* of withdraw */
+    struct vm_call *call;
+    struct buf sender;          /* as MAIL FROM said: what the batches go out from */
+    struct buf date;            /* of the Received headers */
+    struct buf why;             /* of the last failed insert */
+    uint64_t deadline_ns;
+    uint32_t relayed_count, black_hole_count, failed_count;
+};
+
+void intake_free(struct intake **ip);
+/* intake_store.c: everything is judged; store, record, queue, answer. */
+void intake_store(struct intake *it);
+/* Ends the transaction with this reply; nothing of it is kept. */
+void intake_refuse(struct intake *it, uint16_t code, struct slice text);
+/* Ends it with the answer given. */
+void intake_answer(struct intake *it, const struct smtp_answer *answer);
+PURE bool intake_too_late(const struct intake *it);

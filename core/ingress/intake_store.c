@@ -1,0 +1,364 @@
+/* The second half: relay check, spool, Reception records, queues, the final reply. */
+#include "core/base/mem.h"
+#include "core/ingress/intake.h"
+#include "core/log/log.h"
+#include "proto/trace.h"
+
+static void intake_insert(struct intake *it);
+
+/* ---- headers and names ---- */
+
+static void supplemental_put(struct intake *it, struct message *m)
+{
+    const struct trace_headers_config *cfg = &it->session->config->trace_headers;
+    struct trace_supplemental t = {.header_name = slice_str(cfg->header_name)};
+    struct slice *recipients;
+    struct trace_meta *metas;
+    struct buf text = {0};
+    uint32_t i = 0;
+
+    if (!cfg->supplemental_header) {
+        return;
+    }
+    recipients = mem_take(m->content->recipient_count * sizeof(*recipients));
+    metas = mem_take_zero(cfg->include_meta_names.count * sizeof(*metas));
+    for (size_t at = 0; i < m->content->recipient_count &&
+                        message_next_recipient(m, &at, &recipients[i]);) {
+        i++;
+    }
+    t.recipients = recipients;
+    t.recipient_count = i;
+    for (i = 0; i < cfg->include_meta_names.count; i++) { /* sorted when the config was read */
+        metas[i].name = slice_str(cfg->include_meta_names.items[i]);
+        metas[i].json = meta_get(&m->content->meta, metas[i].name);
+        if (metas[i].json.len == 0) {
+            metas[i].json = SLICE("null");
+        }
+    }
+    t.metas = metas;
+    t.meta_count = cfg->include_meta_names.count;
+    trace_supplemental_put(&text, &t, &it->ingress->scratch);
+    buf_insert(&m->content->head, 0, buf_slice(&text));
+    buf_free(&text);
+    mem_give(recipients);
+    mem_give(metas);
+}
+
+/* The relay decision again, for what the policy made of sender and first recipient. */
+static bool item_relays(struct intake *it, const struct message *m)
+{
+    struct slice first = {0};
+    size_t at = 0;
+
+    if (!message_next_recipient(m, &at, &first)) {
+        return false;
+    }
+    return relay_allowed(it->session, address_split(message_sender(m)).domain,
+                         address_split(first).domain);
+}
+
+/* Queue names and fates of all items; false when one has no name (the transaction is over). */
+static bool intake_judge(struct intake *it)
+{
+    for (uint32_t i = 0; i < it->item_count; i++) {
+        struct intake_item *item = &it->items[i];
+        struct buf why = {0};
+
+        item->intake = it;
+        if (!message_queue_name(item->m, &item->queue_name, &why)) {
+            struct session *s = it->session;
+
+            s->intake = NULL;
+            intake_free(&it);
+            session_fail(s, buf_slice(&why));
+            buf_free(&why);
+            return false;
+        }
+        supplemental_put(it, item->m);
+        item->m->size = (uint32_t)message_data_size(item->m);
+        item->relay = item_relays(it, item->m);
+        item->black_hole = slice_eq(buf_slice(&item->queue_name), SLICE("null"));
+        it->relayed_count += item->relay && !item->black_hole;
+        it->black_hole_count += item->black_hole;
+        item->stored = item->relay && !item->black_hole;
+    }
+    return true;
+}
+
+/* ---- records ---- */
+
+static void record_reception(struct intake *it, struct intake_item *item)
+{
+    struct session *s = it->session;
+    struct buf peer = {0};
+    struct log_record r = {
+        .type = LOG_RECEPTION,
+        .event_ns = ring_wall_ns(&it->ingress->shard->ring),
+        .message = item->m,
+        .size = item->m->size,
+        .queue = buf_slice(&item->queue_name),
+        .code = 250,
+        .peer_name = smtp_server_helo(s->smtp),
+        .session_id = s->id,
+    };
+
+    ip_put(&peer, &s->peer.ip);
+    r.peer_addr = buf_slice(&peer);
+    log_submit(it->ingress->log, &r);
+    buf_free(&peer);
+    it->ingress->counters.message_count++;
+}
+
+/* Reception was recorded and then it could not go on: the story is told to its end. */
+static void record_unwound(struct intake *it, struct intake_item *item, struct slice why)
+{
+    struct record_outcome outcome = {.type = LOG_BOUNCE, .code = 500};
+    struct record_session session = {0};
+    struct buf text = {0};
+
+    BUF_LIT(&text, "KumoMTA internal: QueueManager::insert failed during reception: ");
+    buf_put(&text, why);
+    outcome.content = buf_slice(&text);
+    queue_finish(it->ingress->queue, item->m, &outcome, 1, &session);
+    item->m = NULL;
+    buf_free(&text);
+}
+
+/* ---- the final reply ---- */
+
+static void ids_put(const struct intake *it, struct buf *out)
+{
+    for (uint32_t i = 0; i < it->item_count; i++) {
+        char id[MESSAGE_ID_TEXT];
+
+        message_id_text(it->items[i].id, id);
+        if (i > 0) {
+            buf_char(out, ' ');
+        }
+        buf_append(out, id, sizeof(id));
+    }
+}
+
+static void intake_reply(struct intake *it)
+{
+    struct buf text = {0};
+    uint16_t code = 250;
+
+    if (it->relayed_count == 0 && it->black_hole_count == 0) {
+        code = 550;
+        BUF_LIT(&text, "5.7.1 relaying not permitted");
+    } else if (it->failed_count > 0 && it->failed_count == it->relayed_count &&
+               it->black_hole_count == 0) {
+        code = 421;
+        buf_printf(&text, "4.3.0 %.*s technical difficulties",
+                   SLICE_ARG(session_hostname(it->session)));
+    } else {
+        buf_put(&text, it->failed_count > 0 ? SLICE("PARTIAL ids=") : SLICE("OK ids="));
+        ids_put(it, &text);
+    }
+    intake_refuse(it, code, buf_slice(&text));
+    buf_free(&text);
+}
+
+/* ---- queues ---- */
+
+static void item_inserted(struct intake *it, struct intake_item *item, bool ok, struct slice why)
+{
+    if (!ok) {
+        item->failed = true;
+        it->failed_count++;
+        record_unwound(it, item, why);
+    }
+    item->m = NULL; /* the queue has it, or nobody */
+}
+
+static void item_inserted_later(struct queue_insert *ins, bool ok, struct slice why)
+{
+    struct intake_item *item = CONTAINER_OF(ins, struct intake_item, insert);
+    struct intake *it = item->intake;
+
+    item_inserted(it, item, ok, why);
+    if (--it->waiting == 0) {
+        intake_reply(it);
+    }
+}
+
+static void intake_insert(struct intake *it)
+{
+    it->waiting = 1; /* this loop, so that no answer ends the intake under it */
+    for (uint32_t i = 0; i < it->item_count; i++) {
+        struct intake_item *item = &it->items[i];
+        struct slice why = {0};
+
+        record_reception(it, item);
+        if (!item->stored) {
+            continue;
+        }
+        item->insert.done = item_inserted_later;
+        switch (queue_insert(it->ingress->queue, item->m, buf_slice(&item->queue_name),
+                             &item->insert, &why)) {
+        case QUEUE_TAKEN:
+            item_inserted(it, item, true, why);
+            break;
+        case QUEUE_REFUSED:
+            item_inserted(it, item, false, why);
+            break;
+        case QUEUE_LATER:
+            it->waiting++;
+            break;
+        }
+    }
+    if (--it->waiting == 0) {
+        intake_reply(it);
+    }
+}
+
+/* ---- the spool ---- */
+
+static void spool_refusal(struct intake *it)
+{
+    switch (it->spool_error) {
+    case SPOOL_E_FULL:
+        intake_refuse(it, 452, SLICE("4.3.1 the disk is too full. Try later"));
+        break;
+    case SPOOL_E_TOO_BIG:
+        intake_refuse(it, 552, SLICE("5.3.4 message too big"));
+        break;
+    default:
+        intake_refuse(it, 451, SLICE("4.3.0 the spool is not accepting writes. Try later"));
+        break;
+    }
+}
+
+static void intake_withdrawn(struct spool_void *v, enum spool_err err)
+{
+    struct intake *it = CONTAINER_OF(v, struct intake, withdraw);
+    struct session *s = it->session;
+
+    if (err == SPOOL_OK && it->spool_error != SPOOL_OK) {
+        spool_refusal(it);
+    } else if (err == SPOOL_OK) {
+        intake_refuse(it, 451, SLICE("4.4.5 data_processing_timeout exceeded (spool)"));
+    } else { /* it may come back after a crash: the peer must not be told anything */
+        s->intake = NULL;
+        intake_free(&it);
+        session_cut(s);
+    }
+}
+
+/* Parts are durable and must not be: they are voided before the peer hears of it. */
+static void intake_withdraw(struct intake *it)
+{
+    uint32_t count = 0;
+
+    it->refs = mem_take((size_t)it->record_count * sizeof(*it->refs));
+    for (uint32_t p = 0; p < it->put_count; p++) {
+        const struct spool_put *put = &it->puts[p].put;
+
+        for (uint32_t i = 0; it->puts[p].durable && i < put->record_count; i++) {
+            it->refs[count++] = put->records[i].ref;
+        }
+    }
+    if (count == 0) {
+        spool_refusal(it);
+        return;
+    }
+    it->withdraw = (struct spool_void){
+        .refs = it->refs, .ref_count = count, .done = intake_withdrawn};
+    spool_withdraw(it->ingress->spool, &it->withdraw);
+}
+
+static void intake_stored(struct intake *it)
+{
+    uint32_t record = 0;
+
+    if (it->spool_error != SPOOL_OK || intake_too_late(it)) {
+        intake_withdraw(it);
+        return;
+    }
+    for (uint32_t i = 0; i < it->item_count; i++) {
+        struct message *m = it->items[i].m;
+
+        if (it->items[i].stored) {
+            m->ref = it->records[record++].ref;
+            m->flags |= MESSAGE_SPOOLED;
+            m->content->envelope_dirty = false;
+            m->content->data_dirty = false;
+        }
+    }
+    intake_insert(it);
+}
+
+static void intake_put_done(struct spool_put *put, enum spool_err err)
+{
+    struct intake_put *p = CONTAINER_OF(put, struct intake_put, put);
+    struct intake *it = p->intake;
+
+    p->durable = err == SPOOL_OK;
+    if (err != SPOOL_OK) {
+        it->spool_error = err;
+    }
+    if (--it->waiting == 0) {
+        intake_stored(it);
+    }
+}
+
+static void item_stage(struct intake *it, struct intake_item *item, struct spool_put_record *r)
+{
+    struct buf *blob = &it->blobs[it->record_count++];
+
+    message_blob_put(item->m, blob);
+    r->blob = buf_slice(blob);
+    memcpy(r->meta.id, item->m->id, sizeof(r->meta.id));
+    r->meta.queue = buf_slice(&item->queue_name);
+    r->meta.due_ms = item->m->due_ms;
+    r->meta.created_ms = message_id_wall_ns(item->m->id) / 1000000u;
+    r->meta.size = item->m->size;
+    r->meta.attempts = 0;
+}
+
+/* One put for each run of items that share a body: nearly always one. */
+static void intake_stage(struct intake *it)
+{
+    const struct body *body = NULL;
+
+    it->records = mem_take_zero(it->relayed_count * sizeof(*it->records));
+    it->blobs = mem_take_zero(it->relayed_count * sizeof(*it->blobs));
+    it->puts = mem_take_zero(it->relayed_count * sizeof(*it->puts));
+    for (uint32_t i = 0; i < it->item_count; i++) {
+        struct intake_item *item = &it->items[i];
+        struct intake_put *p;
+
+        if (!item->stored) {
+            continue;
+        }
+        if (item->m->content->body != body) {
+            body = item->m->content->body;
+            p = &it->puts[it->put_count++];
+            p->intake = it;
+            p->put.body = buf_slice(&body->bytes);
+            p->put.body_flags = body->flags;
+            p->put.records = &it->records[it->record_count];
+            p->put.done = intake_put_done;
+        }
+        p = &it->puts[it->put_count - 1];
+        p->put.record_count++;
+        item_stage(it, item, &it->records[it->record_count]);
+    }
+}
+
+void intake_store(struct intake *it)
+{
+    if (!intake_judge(it)) {
+        return;
+    }
+    if (it->relayed_count == 0) {
+        intake_insert(it);
+        return;
+    }
+    intake_stage(it);
+    it->waiting = it->put_count;
+    for (uint32_t p = 0, count = it->put_count; p < count; p++) {
+        spool_put(it->ingress->spool, &it->puts[p].put);
+    }
+}

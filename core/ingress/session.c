@@ -1,0 +1,421 @@
+#include "core/ingress/session.h"
+
+#include "core/base/mem.h"
+#include "core/base/uuid.h"
+#include "core/log/log.h"
+#include "proto/smtp_reply.h"
+
+static void session_free_if_done(struct session *s);
+
+struct slice session_hostname(const struct session *s)
+{
+    return s->config->hostname != NULL ? slice_str(s->config->hostname) : s->ingress->hostname;
+}
+
+/* ---- life ---- */
+
+static void session_received(struct conn *c, struct slice bytes);
+static void session_sent(struct conn *c);
+static void session_ended(struct conn *c, enum conn_end end);
+static void session_conn_closed(struct conn *c);
+static void session_idle(struct timer *t);
+
+static const struct conn_events session_events = {
+    .received = session_received,
+    .sent = session_sent,
+    .ended = session_ended,
+    .closed = session_conn_closed,
+};
+
+static void meta_set_addr(struct meta *m, struct slice name, const struct ip_port *addr)
+{
+    struct buf text = {0};
+
+    ip_port_put(&text, addr);
+    meta_set_string(m, name, buf_slice(&text));
+    buf_free(&text);
+}
+
+/* The listener's own metadata, key by key. */
+void session_add_meta(struct session *s)
+{
+    const struct json *root = s->config->meta.root;
+    struct buf text = {0};
+
+    for (const struct json *v = root != NULL ? root->first : NULL; v != NULL; v = v->next) {
+        buf_clear(&text);
+        json_write(&text, v);
+        meta_set(&s->meta, v->key, buf_slice(&text));
+    }
+    buf_free(&text);
+}
+
+static void session_init_meta(struct session *s)
+{
+    meta_set_string(&s->meta, SLICE("reception_protocol"), SLICE("ESMTP"));
+    meta_set_addr(&s->meta, SLICE("received_via"), &s->local);
+    meta_set_addr(&s->meta, SLICE("received_from"), &s->peer);
+    meta_set_string(&s->meta, SLICE("hostname"), session_hostname(s));
+    session_add_meta(s);
+}
+
+static void session_arm_idle(struct session *s)
+{
+    struct shard *sh = s->ingress->shard;
+
+    timer_arm(&sh->timers, &s->idle,
+              shard_now_ms(sh) + s->config->client_timeout / 1000000u);
+}
+
+void session_open(struct ingress_listener *l, int fd)
+{
+    struct ingress *in = l->ingress;
+    struct ring *ring = &in->shard->ring;
+    struct session *s = MEM_NEW(struct session);
+    struct uuid id = uuid_v4(ring_random(ring), ring_random(ring));
+
+    s->ingress = in;
+    s->listener = l;
+    s->config = &l->endpoint->config.params;
+    s->idle.fn = session_idle;
+    memcpy(s->id, id.bytes, sizeof(s->id));
+    (void)ring->backend->sock_names(ring, fd, &s->local, &s->peer);
+    atomic_fetch_add_explicit(&l->endpoint->session_count, 1, memory_order_relaxed);
+    in->session_count++;
+    in->counters.session_count++;
+    dlist_push(&in->sessions, &s->link);
+    session_init_meta(s);
+    s->smtp = smtp_server_new(&l->limits);
+    session_apply_overlays(s);
+    conn_open(&s->conn, in->shard, fd, RING_INGRESS, &session_events);
+    session_arm_idle(s);
+    session_run(s, smtp_server_start(s->smtp, conn_out(&s->conn)));
+}
+
+static void session_unstage(struct session *s)
+{
+    s->ingress->staging_bytes -= s->staged;
+    s->staged = 0;
+}
+
+static void session_free_if_done(struct session *s)
+{
+    struct ingress *in = s->ingress;
+
+    if (!s->conn_closed || s->running || s->intake != NULL) {
+        return;
+    }
+    timer_cancel(&in->shard->timers, &s->idle);
+    if (s->call != NULL) {
+        vm_call_end(&s->call);
+    }
+    session_unstage(s);
+    if (dlist_linked(&s->starved_link)) {
+        dlist_remove(&s->starved_link);
+    }
+    dlist_remove(&s->link);
+    relay_forget(s);
+    smtp_server_free(&s->smtp);
+    meta_free(&s->meta);
+    buf_free(&s->input);
+    buf_free(&s->answer_text);
+    session_overlays_free(s);
+    MEM_FREE(&s->own_limits);
+    atomic_fetch_sub_explicit(&s->listener->endpoint->session_count, 1, memory_order_relaxed);
+    in->session_count--;
+    mem_give(s);
+    ingress_drained_check(in);
+}
+
+static void session_close(struct session *s, bool now)
+{
+    if (!s->closing) {
+        s->closing = true;
+        /* A peer that does not read must not keep the session for ever. */
+        session_arm_idle(s);
+    }
+    conn_close(&s->conn, now);
+}
+
+static void session_conn_closed(struct conn *c)
+{
+    struct session *s = CONTAINER_OF(c, struct session, conn);
+
+    s->conn_closed = true;
+    session_free_if_done(s);
+}
+
+static void session_ended(struct conn *c, enum conn_end end)
+{
+    struct session *s = CONTAINER_OF(c, struct session, conn);
+
+    s->peer_gone = true;
+    if (s->intake == NULL) {
+        session_close(s, true);
+    }
+}
+
+void session_cut(struct session *s)
+{
+    s->peer_gone = true;
+    session_close(s, true);
+}
+
+/* ---- the loop ---- */
+
+static void session_record_refusal(struct session *s)
+{
+    struct smtp_server_reply reply = smtp_server_reply(s->smtp);
+    struct log_record r = {.type = LOG_REJECTION};
+    struct slice recipient = smtp_server_last_recipient(s->smtp);
+    struct slice rest;
+    struct smtp_enhanced enhanced = {0};
+    struct buf peer = {0};
+
+    if (reply.code < 400 || (reply.code == 421 && slice_starts(reply.text, SLICE("4.3.2 ")))) {
+        return;
+    }
+    s->ingress->counters.refusal_count++;
+    if (!smtp_enhanced_cut(reply.text, &enhanced, &rest)) {
+        rest = reply.text;
+    }
+    ip_put(&peer, &s->peer.ip);
+    r.event_ns = ring_wall_ns(&s->ingress->shard->ring);
+    r.sender = smtp_server_sender(s->smtp);
+    if (r.sender.ptr == NULL) {
+        r.sender = SLICE("");
+    }
+    r.recipients = &recipient;
+    r.recipient_count = 1;
+    r.code = reply.code;
+    r.enhanced = (struct log_enhanced){enhanced.class, enhanced.subject, enhanced.detail};
+    r.content = rest;
+    r.command = reply.command;
+    r.peer_name = smtp_server_helo(s->smtp);
+    r.peer_addr = buf_slice(&peer);
+    r.meta = &s->meta;
+    r.session_id = s->id;
+    log_submit(s->ingress->log, &r);
+    buf_free(&peer);
+}
+
+/* Feeds what is there, kept bytes first; the protocol may stop in the middle with a question. */
+static enum smtp_server_step session_feed(struct session *s)
+{
+    struct slice in = s->input.len > 0 ? buf_slice(&s->input) : s->fresh;
+    size_t used = 0;
+    enum smtp_server_step step = smtp_server_feed(s->smtp, in, &used, conn_out(&s->conn));
+
+    if (s->input.len > 0) {
+        buf_consume(&s->input, used);
+    } else {
+        s->fresh = slice_from(s->fresh, used);
+    }
+    return step;
+}
+
+static bool session_has_input(const struct session *s)
+{
+    return s->input.len > 0 || s->fresh.len > 0;
+}
+
+/* Room for large bodies is shared: who has more than its atomic size waits for others. */
+static void session_stage(struct session *s)
+{
+    struct ingress *in = s->ingress;
+    size_t size = smtp_server_body_size(s->smtp);
+
+    in->staging_bytes += size - s->staged;
+    s->staged = size;
+    if (in->staging_bytes > in->staging_bytes_max && size > SPOOL_ATOMIC_MAX &&
+        size < in->staging_bytes / 2 && !dlist_linked(&s->starved_link)) {
+        dlist_push(&in->starved, &s->starved_link);
+        conn_pause(&s->conn);
+    }
+}
+
+static void ingress_feed_starved(struct ingress *in)
+{
+    struct dlist *node;
+
+    while (in->staging_bytes <= in->staging_bytes_max &&
+           (node = dlist_pop(&in->starved)) != NULL) {
+        struct session *s = CONTAINER_OF(node, struct session, starved_link);
+
+        conn_resume(&s->conn);
+        session_arm_idle(s);
+    }
+}
+
+/* One step; false when input or an answer has to come first. */
+static bool session_step(struct session *s)
+{
+    enum smtp_server_step step = s->step;
+
+    switch (step) {
+    case SMTP_SERVER_FEED:
+        if (!session_has_input(s)) {
+            return false;
+        }
+        s->step = (uint8_t)session_feed(s);
+        return true;
+    case SMTP_SERVER_REFUSED:
+        session_record_refusal(s);
+        s->step = (uint8_t)session_feed(s);
+        return true;
+    case SMTP_SERVER_ASK:
+        s->asked = true;
+        session_ask(s);
+        return !s->asked;
+    case SMTP_SERVER_REWRITE:
+        s->asked = true;
+        session_ask_rewrite(s);
+        return !s->asked;
+    case SMTP_SERVER_CLOSE:
+        session_close(s, s->peer_gone);
+        return false;
+    }
+    return false;
+}
+
+/* Nothing more can be done now: send what there is, receive if more is wanted. */
+static void session_rest(struct session *s)
+{
+    struct ingress *in = s->ingress;
+
+    if (s->fresh.len > 0) {
+        buf_put(&s->input, s->fresh);
+        s->fresh = SLICE("");
+    }
+    if (s->closing) {
+        return;
+    }
+    session_stage(s);
+    conn_flush(&s->conn);
+    if (s->input.len > SESSION_INPUT_MAX) {
+        conn_pause(&s->conn);
+    } else if (!dlist_linked(&s->starved_link)) {
+        if (s->input.len == 0 && s->input.cap > 0) {
+            buf_free(&s->input);
+        }
+        conn_resume(&s->conn);
+    }
+    if (!dlist_empty(&in->starved)) {
+        ingress_feed_starved(in);
+    }
+}
+
+/* Iterates, never recurses: a peer that pipelines thousands of commands costs no stack. */
+void session_run(struct session *s, enum smtp_server_step step)
+{
+    s->step = (uint8_t)step;
+    s->asked = false;
+    if (s->running) {
+        return; /* the loop below is further up on the stack and goes on */
+    }
+    s->running = true;
+    while (session_step(s)) {
+    }
+    s->running = false;
+    session_rest(s);
+    session_free_if_done(s);
+}
+
+static void session_received(struct conn *c, struct slice bytes)
+{
+    struct session *s = CONTAINER_OF(c, struct session, conn);
+
+    if (s->closing) {
+        return;
+    }
+    session_arm_idle(s);
+    if (s->asked) { /* a question is open */
+        buf_put(&s->input, bytes);
+        if (s->input.len > SESSION_INPUT_MAX) {
+            conn_pause(&s->conn);
+        }
+        return;
+    }
+    s->fresh = bytes;
+    session_run(s, SMTP_SERVER_FEED);
+}
+
+static void session_sent(struct conn *c)
+{
+}
+
+/* ---- answers ---- */
+
+void session_answer(struct session *s, const struct smtp_answer *answer)
+{
+    s->phase = PHASE_NONE;
+    session_run(s, smtp_server_answer(s->smtp, answer, conn_out(&s->conn)));
+}
+
+void session_reply(struct session *s, uint16_t code, struct slice text)
+{
+    const struct smtp_answer answer = {.code = code, .text = text};
+
+    session_answer(s, &answer);
+}
+
+void session_replyf(struct session *s, uint16_t code, const char *fmt, ...)
+{
+    va_list ap;
+
+    buf_clear(&s->answer_text);
+    va_start(ap, fmt);
+    buf_vprintf(&s->answer_text, fmt, ap);
+    va_end(ap);
+    session_reply(s, code, buf_slice(&s->answer_text));
+}
+
+void session_fail(struct session *s, struct slice detail)
+{
+    s->phase = PHASE_NONE;
+    session_run(s, smtp_server_fail(s->smtp, detail, conn_out(&s->conn)));
+}
+
+bool session_take_failure(struct session *s, const struct vm_result *result)
+{
+    static const uint8_t after[] = {
+        [VM_IF_421] = SMTP_AFTER_STAY,
+        [VM_FORCE_DISCONNECT] = SMTP_AFTER_CLOSE,
+        [VM_FOLLOW_WITH_421] = SMTP_AFTER_CLOSE_421,
+    };
+
+    if (result->status == VM_REJECTED) {
+        const struct smtp_answer answer = {
+            .code = result->code, .text = result->text, .after = after[result->disconnect]};
+
+        session_answer(s, &answer);
+        return true;
+    }
+    if (result->status == VM_ERROR) {
+        session_fail(s, result->text);
+        return true;
+    }
+    return false;
+}
+
+/* ---- endings ---- */
+
+static void session_idle(struct timer *t)
+{
+    struct session *s = CONTAINER_OF(t, struct session, idle);
+
+    if (s->closing) {
+        conn_close(&s->conn, true);
+    } else if (s->asked || dlist_linked(&s->starved_link)) {
+        session_arm_idle(s); /* the peer waits for us, not we for it */
+    } else {
+        session_run(s, smtp_server_idle(s->smtp, conn_out(&s->conn)));
+    }
+}
+
+void session_shutdown(struct session *s)
+{
+    if (!s->closing && !s->asked) {
+        session_run(s, smtp_server_shutdown(s->smtp, conn_out(&s->conn)));
+    }
+}
