@@ -1,0 +1,372 @@
+#include "core/daemon/daemon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#include "core/base/mem.h"
+#include "core/daemon/daemon_private.h"
+#include "policy/api/api.h"
+
+#define POLICY_SIZE_MAX (16u * 1024u * 1024u)
+
+/* ---- opening ---- */
+
+static uint32_t shards_wanted(const struct daemon_options *o)
+{
+    cpu_set_t cpus;
+    uint32_t count = o->shards;
+
+    if (count == 0) {
+        count = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? (uint32_t)CPU_COUNT(&cpus) : 1;
+    }
+    if (o->validate) {
+        count = 1;
+    }
+    return count > SHARD_COUNT_MAX ? SHARD_COUNT_MAX : count;
+}
+
+static bool open_engines(struct daemon *d, struct buf *why)
+{
+    d->shard_count = shards_wanted(d->options);
+    d->group = (struct shard_group){.count = d->shard_count, .shards = d->shards};
+    for (uint32_t i = 0; i < d->shard_count; i++) {
+        d->engines[i] = mem_take_aligned(64, sizeof(struct engine));
+        d->shards[i] = &d->engines[i]->shard;
+    }
+    for (uint32_t i = 0; i < d->shard_count; i++) {
+        const char *filter = getenv("KUMOD_LOG");
+
+        if (!engine_open(d->engines[i], d, i, why)) {
+            return false;
+        }
+        if (d->options->validate && filter == NULL) {
+            filter = "error";
+        }
+        if (filter != NULL && !diag_set_filter(&d->engines[i]->diag, slice_str(filter), why)) {
+            return false;
+        }
+        d->engines[i]->phase_done = daemon_phase_done;
+    }
+    return true;
+}
+
+static bool read_policy(struct daemon *d, struct buf *text, struct buf *why)
+{
+    struct ring *ring = daemon_ring(d);
+    struct buf path = {0};
+    int64_t got = 0;
+    int fd;
+
+    if (d->options->policy_text.ptr != NULL) {
+        buf_put(text, d->options->policy_text);
+        return true;
+    }
+    buf_put(&path, d->options->policy_path);
+    buf_char(&path, '\0');
+    fd = ring->backend->fs_open(ring, path.ptr, O_RDONLY, 0);
+    while (fd >= 0 && text->len < POLICY_SIZE_MAX) {
+        buf_reserve(text, 65536);
+        got = ring->backend->fs_pread(ring, fd, text->ptr + text->len, 65536, text->len);
+        if (got <= 0) {
+            break;
+        }
+        text->len += (size_t)got;
+    }
+    if (fd < 0 || got < 0) {
+        buf_printf(why, "Error evaluating policy file %s: %s", path.ptr,
+                   strerror(fd < 0 ? -fd : (int)-got));
+    }
+    if (fd >= 0) {
+        ring->backend->fs_close(ring, fd);
+    }
+    buf_free(&path);
+    return fd >= 0 && got >= 0;
+}
+
+static bool load_policy(struct daemon *d, struct buf *why)
+{
+    struct buf text = {0};
+    bool ok = read_policy(d, &text, why) &&
+              policy_load_library(api_library(), d->options->policy_path, buf_slice(&text),
+                                  d->options->validate, &d->policy, why);
+
+    buf_free(&text);
+    return ok;
+}
+
+/* ---- init ---- */
+
+struct init_wait {
+    bool done, failed;
+    struct buf why;
+};
+
+static void init_take(struct init_wait *w, const struct vm_result *result)
+{
+    w->done = true;
+    if (result->status == VM_ERROR || result->status == VM_REJECTED) {
+        w->failed = true;
+        buf_put(&w->why, result->text);
+    }
+}
+
+static void init_done(void *ctx, const struct vm_result *result)
+{
+    init_take(ctx, result);
+}
+
+/* Runs one event to its end on the main thread, turning shard 0 while it is suspended. */
+static bool run_event(struct daemon *d, enum vm_hook hook, struct buf *why)
+{
+    struct engine *e = d->engines[0];
+    struct init_wait w = {0};
+    struct vm_call *call;
+    const struct vm_result *result;
+
+    if (!vm_has(e->vm, hook)) {
+        return true;
+    }
+    call = vm_call_begin(e->vm, hook);
+    result = vm_call_run(call, init_done, &w);
+    if (result != NULL) {
+        init_take(&w, result);
+    }
+    while (!w.done) {
+        shard_turn(&e->shard, 10000000u);
+    }
+    vm_call_end(&call);
+    if (w.failed) {
+        buf_printf(why, "Initialization raised an error: %.*s", (int)w.why.len, w.why.ptr);
+    }
+    buf_free(&w.why);
+    return !w.failed;
+}
+
+static bool run_init(struct daemon *d, struct api_services *services, struct buf *why)
+{
+    const struct vm_limits limits = {0};
+    struct engine *e = d->engines[0];
+    bool ok;
+
+    if (ring_uring_enable(&e->shard.ring) < 0) {
+        BUF_LIT(why, "io_uring cannot be enabled");
+        return false;
+    }
+    if (!vm_open(&e->shard, d->policy, &limits, &e->vm, why)) {
+        return false;
+    }
+    setup_services(&d->setup, services);
+    vm_set_services(e->vm, services);
+    for (uint32_t i = 0; i < d->shard_count; i++) {
+        d->engines[i]->ingress.vm = e->vm; /* which hooks there are is the same on all */
+        d->engines[i]->ingress.hostname = buf_slice(&d->hostname);
+    }
+    ok = run_event(d, VM_HOOK_pre_init, why) && run_event(d, VM_HOOK_init, why);
+    if (ok && d->options->validate) {
+        ok = run_event(d, VM_HOOK_validate_config, why);
+    }
+    return ok;
+}
+
+/* ---- running ---- */
+
+static void say_banner(struct daemon *d)
+{
+    struct diag *diag = &d->engines[0]->diag;
+    struct buf spool = {0};
+    struct utsname host;
+
+    MUST(uname(&host) == 0);
+    spool_store_describe(d->store, &spool);
+    diag_info(diag, "kumod", "NodeId is %.*s", (int)d->node_id.len, d->node_id.ptr);
+    diag_info(diag, "kumod", "Version is %s", d->options->version);
+    diag_info(diag, "kumod", "kernel %s, %u shard%s, spool %.*s", host.release, d->shard_count,
+              d->shard_count == 1 ? "" : "s", (int)spool.len, spool.ptr);
+    buf_free(&spool);
+}
+
+static void say_listening(struct daemon *d)
+{
+    for (struct setup_endpoint *e = d->setup.endpoints; e != NULL; e = e->next) {
+        struct buf addr = {0};
+
+        ip_port_put(&addr, &e->endpoint.addr);
+        diag_info(&d->engines[0]->diag, "kumod", "smtp listener on %.*s", (int)addr.len, addr.ptr);
+        buf_free(&addr);
+    }
+    diag_info(&d->engines[0]->diag, "kumod", "initialization complete");
+}
+
+static void pin(uint32_t index)
+{
+    cpu_set_t all, one;
+    uint32_t nth = 0;
+
+    if (sched_getaffinity(0, sizeof(all), &all) != 0) {
+        return;
+    }
+    for (uint32_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (CPU_ISSET(cpu, &all) && nth++ == index % (uint32_t)CPU_COUNT(&all)) {
+            CPU_ZERO(&one);
+            CPU_SET(cpu, &one);
+            (void)sched_setaffinity(0, sizeof(one), &one); /* an optimisation only */
+            return;
+        }
+    }
+}
+
+static bool start_here(struct engine *e)
+{
+    struct buf why = {0};
+    bool ok = engine_start(e, &why);
+
+    if (!ok) {
+        diag_error(&e->diag, "kumod", "shard %u does not start: %.*s", e->shard.index,
+                   (int)why.len, why.ptr);
+    }
+    buf_free(&why);
+    return ok;
+}
+
+static void *shard_main(void *arg)
+{
+    struct engine *e = arg;
+
+    pin(e->shard.index);
+    if (ring_uring_enable(&e->shard.ring) < 0 || !start_here(e)) {
+        e->daemon->failed = true;
+    }
+    pthread_barrier_wait(&e->daemon->built);
+    if (!e->daemon->failed) {
+        shard_run(&e->shard);
+    }
+    pthread_barrier_wait(&e->daemon->built); /* nobody frees what another may still look at */
+    return NULL;
+}
+
+static int run_shards(struct daemon *d)
+{
+    struct engine *first = d->engines[0];
+
+    MUST(pthread_barrier_init(&d->built, NULL, d->shard_count) == 0);
+    for (uint32_t i = 1; i < d->shard_count; i++) {
+        MUST(pthread_create(&d->engines[i]->shard.thread, NULL, shard_main, d->engines[i]) == 0);
+    }
+    if (d->shard_count > 1) {
+        pin(0);
+    }
+    if (!start_here(first)) {
+        d->failed = true;
+    }
+    pthread_barrier_wait(&d->built);
+    if (!d->failed) {
+        daemon_signals_start(d);
+        say_listening(d);
+        shard_run(&first->shard);
+        diag_info(&first->diag, "kumod", "shutdown complete");
+    }
+    pthread_barrier_wait(&d->built);
+    for (uint32_t i = 1; i < d->shard_count; i++) {
+        pthread_join(d->engines[i]->shard.thread, NULL);
+    }
+    pthread_barrier_destroy(&d->built);
+    return d->failed ? 1 : 0;
+}
+
+static bool build(struct daemon *d, struct api_services *services, struct buf *why)
+{
+    struct spool_params params;
+    struct slice *paths = NULL;
+    bool ok;
+
+    if (!setup_check(&d->setup, why)) {
+        return false;
+    }
+    setup_spool_params(&d->setup, d->shard_count, &params, &paths);
+    ok = spool_store_open(daemon_ring(d), &params, &d->store, why) == SPOOL_OK;
+    mem_give(paths);
+    for (uint32_t i = 0; ok && i < d->shard_count; i++) {
+        struct engine *e = d->engines[i];
+
+        ok = engine_build(e, why);
+        if (ok) {
+            services[i] = services[0];
+            services[i].resolver = &e->resolver;
+            services[i].ids = &e->ingress.ids;
+            vm_set_services(e->vm, &services[i]);
+        }
+    }
+    return ok;
+}
+
+static int daemon_fail(struct daemon *d, const struct buf *why)
+{
+    fprintf(stderr, "Error: %.*s\n", (int)why->len, why->ptr);
+    return 1;
+}
+
+static int daemon_go(struct daemon *d, struct api_services *services, struct buf *why)
+{
+    if (!open_engines(d, why) || !daemon_identify(d, why) || !load_policy(d, why) ||
+        !run_init(d, services, why)) {
+        return daemon_fail(d, why);
+    }
+    if (d->options->validate) {
+        if (policy_validation_failed(d->policy)) {
+            fprintf(stderr, "Error: Validation failed\n");
+            return 1;
+        }
+        return 0;
+    }
+    if (!daemon_signals_open(d, why) || !build(d, services, why) ||
+        !daemon_drop_privileges(d, why)) {
+        return daemon_fail(d, why);
+    }
+    say_banner(d);
+    return run_shards(d);
+}
+
+static void daemon_close(struct daemon *d)
+{
+    for (uint32_t i = 0; i < d->shard_count; i++) {
+        if (d->engines[i]->shard.ring.backend != NULL) {
+            engine_close(d->engines[i]);
+        }
+    }
+    if (d->store != NULL) {
+        spool_store_close(&d->store);
+    }
+    for (uint32_t i = 0; i < d->shard_count; i++) {
+        engine_free(d->engines[i]);
+    }
+    policy_free(&d->policy);
+    setup_free(&d->setup);
+    buf_free(&d->node_id);
+    buf_free(&d->hostname);
+}
+
+int daemon_run(const struct daemon_options *options)
+{
+    struct daemon *d = MEM_NEW(struct daemon);
+    struct api_services *services = mem_take_zero(SHARD_COUNT_MAX * sizeof(*services));
+    struct buf why = {0};
+    int status;
+
+    d->options = options;
+    setup_init(&d->setup, d);
+    if (ring_uring_probe(&why) < 0) {
+        status = daemon_fail(d, &why);
+    } else {
+        status = daemon_go(d, services, &why);
+    }
+    daemon_close(d);
+    buf_free(&why);
+    mem_give(services);
+    mem_give(d);
+    return status;
+}

@@ -1,0 +1,47 @@
+/*
+ * daemon_private - the process, as the files of core/daemon share it.
+ */
+#pragma once
+
+#include "core/daemon/daemon.h"
+#include "core/daemon/engine.h"
+#include "core/daemon/setup.h"
+
+struct daemon {
+    const struct daemon_options *options;
+    uint32_t shard_count;
+    struct shard_group group;
+    struct shard *shards[SHARD_COUNT_MAX];
+    struct engine *engines[SHARD_COUNT_MAX];
+    struct setup setup;
+    struct policy *policy;
+    struct spool_store *store;
+    struct buf node_id;     /* dashed UUID */
+    struct buf hostname;
+    uint8_t node[6];        /* of message ids */
+    /* ---- shard 0's, while running ---- */
+    struct ring_op signal_poll;
+    struct timer drain_timer;
+    int signal_fd;
+    uint32_t started_count, phase_done_count, recovered_count;
+    uint64_t recovered_messages;
+    uint8_t phase;          /* enum engine_phase, while stopping */
+    bool stopping;
+    bool failed;
+    pthread_barrier_t built;
+};
+
+static inline struct ring *daemon_ring(struct daemon *d)
+{
+    return &d->engines[0]->shard.ring;
+}
+
+/* signals.c: SIGTERM and SIGINT arrive as reads on shard 0. */
+NODISCARD bool daemon_signals_open(struct daemon *d, struct buf *why);
+void daemon_signals_start(struct daemon *d);
+/* stop.c: the phases, each on all shards. */
+void daemon_stop(struct daemon *d, const char *cause);
+void daemon_phase_done(struct engine *e);
+/* identity.c */
+NODISCARD bool daemon_identify(struct daemon *d, struct buf *why);
+NODISCARD bool daemon_drop_privileges(struct daemon *d, struct buf *why);

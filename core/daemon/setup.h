@@ -1,0 +1,49 @@
+/*
+ * setup - what the policy's init has asked for: spools, listeners, logs, resolver.
+ *
+ * Filled on the main thread while init runs, read-only afterwards.
+ */
+#pragma once
+
+#include "core/config/local_logs_config.h"
+#include "core/config/spool_config.h"
+#include "core/ingress/ingress.h"
+#include "core/log/log.h"
+#include "core/net/dns_config.h"
+#include "core/net/dns_resolver.h"
+#include "policy/api/services.h"
+
+struct daemon;
+
+struct setup_log {
+    struct setup_log *next;
+    struct local_logs_config config;
+    struct log_params params; /* borrows from config */
+    struct slice *patterns;   /* what params.capture points to */
+};
+
+struct setup_endpoint {
+    struct setup_endpoint *next;
+    struct ingress_endpoint endpoint;
+};
+
+struct setup {
+    struct daemon *daemon;
+    struct spool_config data, meta;
+    bool has_data, has_meta;
+    struct setup_log *logs;
+    struct setup_endpoint *endpoints;
+    struct dns_params dns;
+    struct dns_config resolver;
+    struct buf said;           /* names of options without effect, said once each */
+};
+
+void setup_init(struct setup *s, struct daemon *d);
+void setup_free(struct setup *s);
+/* Fills the function pointers; ctx is the setup. */
+void setup_services(struct setup *s, struct api_services *out);
+/* Is everything there that a start needs? */
+NODISCARD bool setup_check(const struct setup *s, struct buf *why);
+/* The spool's parameters; slices borrow from the setup, `paths` is given back by the caller. */
+void setup_spool_params(const struct setup *s, uint32_t shards, struct spool_params *out,
+                        struct slice **paths);
