@@ -232,6 +232,11 @@ static void on_commit(void *ctx, const struct commit_head *head, uint64_t offset
 
 /* ---- one victim ---- */
 
+static bool disk_full(const struct spool_log *log)
+{
+    return (log->make_blocked && log->make_waits) || log->sp->space_low;
+}
+
 static void cleaner_end(struct cleaner *cl)
 {
     cl->log->cleaner = NULL;
@@ -287,7 +292,8 @@ static void scan_over(struct cleaner *cl)
     cl->scanned = true;
     cl->victim->barrier = log->next_ordinal - 1;
     if (cl->copied_bytes > cl->victim->ident.size / 2) {
-        log->clean_not_before_ms = shard_now_ms(log->sp->shard) + PAUSE_MS;
+        log->clean_not_before_ms =
+            shard_now_ms(log->sp->shard) + (disk_full(log) ? LOG_RETRY_MS : PAUSE_MS);
     }
     if (log->stage != NULL) {
         log->flush_due = true;
@@ -365,13 +371,22 @@ static void dead_recycle(struct spool_log *log)
 static bool space_asks(const struct spool_log *log)
 {
     uint64_t used = log->state_counts[SEGMENT_SEALED] + log->state_counts[SEGMENT_FAILED];
-    bool full = (log->make_blocked && log->make_waits) || log->sp->space_low;
 
-    if (shard_now_ms(log->sp->shard) < log->clean_not_before_ms && !full) {
+    if (shard_now_ms(log->sp->shard) < log->clean_not_before_ms) {
         return false;
     }
     return (used >= USED_MIN && log->live_bytes < used * log->sp->store->limits.segment_size / 2) ||
-           (used > 0 && full);
+           (used > 0 && disk_full(log));
+}
+
+/* Copying must gain: half a segment at most, and no settles whose outcome has to go along, for
+ * those will be nothing as soon as their log records are durable. A full disk is less choosy. */
+static bool worth_copying(const struct spool_log *log, const struct segment *seg)
+{
+    if (disk_full(log)) {
+        return seg->live_bytes <= seg->ident.size / 4 * 3;
+    }
+    return seg->live_bytes <= seg->ident.size / 2 && seg->settle_seq_last <= log->mark;
 }
 
 static struct segment *victim_pick(const struct spool_log *log)
@@ -381,7 +396,7 @@ static struct segment *victim_pick(const struct spool_log *log)
     for (uint32_t i = 0; i < log->segment_cap; i++) {
         struct segment *seg = log->segments[i];
 
-        if (seg == NULL || !may_go(log, seg) || seg->live_bytes > seg->ident.size / 4 * 3) {
+        if (seg == NULL || !may_go(log, seg) || !worth_copying(log, seg)) {
             continue;
         }
         if (pick == NULL || seg->live_bytes < pick->live_bytes ||

@@ -229,6 +229,13 @@ static void phase_done(void *ctx)
     e->phase_done(e);
 }
 
+static void egress_drained(void *ctx)
+{
+    struct engine *e = ctx;
+
+    queue_mgr_settled(&e->queue, phase_done, e);
+}
+
 void engine_stop(struct engine *e, enum engine_phase phase)
 {
     switch (phase) {
@@ -237,7 +244,7 @@ void engine_stop(struct engine *e, enum engine_phase phase)
         break;
     case ENGINE_STOP_EGRESS:
         queue_mgr_drain(&e->queue);
-        egress_drain(&e->egress, phase_done, e);
+        egress_drain(&e->egress, egress_drained, e);
         break;
     case ENGINE_STOP_LOG:
         log_drain(e->log, phase_done, e);

@@ -56,8 +56,7 @@ static void lane_fail_queue(struct lane *l, const struct addr_judgement *j, stru
             queue_finish(rq->eg->queue, m, &outcome, 1, &session);
         } else {
             rq->eg->counters.transient_count++;
-            queue_record(rq->eg->queue, m, &outcome, &session);
-            queue_retry(rq->eg->queue, m, &how);
+            queue_fail(rq->eg->queue, m, &outcome, &session, &how);
         }
         m = left > 1 ? readyq_pop(rq) : NULL;
     }
@@ -128,8 +127,7 @@ static void lane_bulk_delay(struct readyq *rq, const struct record_session *sess
     struct message *m;
 
     for (uint32_t left = rq->ready_count; left > 0 && (m = readyq_pop(rq)) != NULL; left--) {
-        queue_record(rq->eg->queue, m, &outcome, session);
-        queue_retry(rq->eg->queue, m, &how);
+        queue_fail(rq->eg->queue, m, &outcome, session, &how);
     }
 }
 

@@ -38,8 +38,7 @@ void lane_fail_message(struct lane *l, uint16_t code, struct slice content)
     lane_session_facts(l, &session);
     lane_forget_message(l);
     eg->counters.transient_count++;
-    queue_record(eg->queue, m, &outcome, &session);
-    queue_retry(eg->queue, m, &how);
+    queue_fail(eg->queue, m, &outcome, &session, &how);
 }
 
 /* ---- a batch ---- */

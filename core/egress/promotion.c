@@ -27,8 +27,7 @@ static void promotion_fail(struct promotion *p, struct slice content)
         .reason = RETRY_REASON, .attempted = true, .logged = true, .response = content};
 
     promotion_free(p);
-    queue_record(eg->queue, m, &outcome, &session);
-    queue_retry(eg->queue, m, &how);
+    queue_fail(eg->queue, m, &outcome, &session, &how);
 }
 
 static void promotion_unresolved(struct promotion *p, struct slice name, const struct buf *why)

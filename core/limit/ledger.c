@@ -151,7 +151,7 @@ enum lease_answer lease_take(struct lease *ls, struct lease_waiter *w)
         if (answer != LEASE_PENDING) {
             return answer;
         }
-    } else if (!ls->asking) {
+    } else if (ls->owner != l->shard->index && !ls->asking) {
         lease_ask(ls);
     }
     dlist_push(&ls->waiters, &w->link);
@@ -165,58 +165,74 @@ void lease_unwait(struct lease *ls, struct lease_waiter *w)
     }
 }
 
-void lease_give(struct lease *ls)
+/* A waiter may give its place back from inside the call; the next one then gets it here, so that
+ * the stack does not grow with the waiters. */
+static void lease_hand_out(struct lease *ls)
 {
     struct dlist *node;
 
-    const bool owned_here = ls->owner == ls->ledger->shard->index;
-
-    MUST(ls->used > 0);
-    ls->used--;
-    /* Whoever waits here comes first, unless another shard was promised the place. */
-    if (!owned_here && !ls->recalled && (node = dlist_pop(&ls->waiters)) != NULL) {
-        struct lease_waiter *w = CONTAINER_OF(node, struct lease_waiter, link);
-
-        ls->used++;
-        w->fn(w, true);
+    if (ls->handing) {
         return;
     }
-    if (ls->recalled || owned_here || ls->held - ls->used > ls->batch) {
-        lease_return(ls, ls->held - ls->used);
-    }
-    if (!owned_here && !dlist_empty(&ls->waiters) && !ls->asking) {
-        lease_ask(ls);
-    }
-}
-
-/* Places (or, with 0, the word that there are none) have come from the owner. */
-void ledger_lease_granted(struct lease *ls, uint32_t count)
-{
-    struct dlist *node;
-
-    ls->asking = false;
-    ls->held += count;
-    if (count > 0) {
-        ls->recalled = false;
-    }
+    ls->handing = true;
     while (ls->used < ls->held && (node = dlist_pop(&ls->waiters)) != NULL) {
         struct lease_waiter *w = CONTAINER_OF(node, struct lease_waiter, link);
 
         ls->used++;
         w->fn(w, true);
     }
-    if (count > 0) {
-        if (dlist_empty(&ls->waiters)) {
-            return;
-        }
-        if (ls->owner == ls->ledger->shard->index) {
+    ls->handing = false;
+}
+
+/* Asks for what is short and returns what is not to be kept. */
+static void lease_settle(struct lease *ls)
+{
+    const bool owned_here = ls->owner == ls->ledger->shard->index;
+    uint32_t spare = ls->held - ls->used;
+
+    if (!dlist_empty(&ls->waiters)) {
+        if (owned_here) {
             ledger_owner_want(ls->ledger, ls);
         } else if (!ls->asking) {
             lease_ask(ls);
         }
+    }
+    if (spare > (owned_here || ls->recalled ? 0 : ls->batch)) {
+        lease_return(ls, spare);
+    }
+}
+
+void lease_give(struct lease *ls)
+{
+    MUST(ls->used > 0);
+    ls->used--;
+    if (ls->handing) {
         return;
     }
-    while ((node = dlist_pop(&ls->waiters)) != NULL) {
+    /* Whoever waits here comes first, unless another shard was promised the place. */
+    if (ls->owner != ls->ledger->shard->index && !ls->recalled) {
+        lease_hand_out(ls);
+    }
+    lease_settle(ls);
+}
+
+/* Places (or, with 0, the word that there are none) have come from the owner. */
+void ledger_lease_granted(struct lease *ls, uint32_t count)
+{
+    struct dlist refused;
+    struct dlist *node;
+
+    ls->asking = false;
+    ls->held += count;
+    if (count > 0) {
+        ls->recalled = false;
+        lease_hand_out(ls);
+        lease_settle(ls);
+        return;
+    }
+    dlist_init(&refused); /* whoever asks again from inside the call waits for another answer */
+    dlist_splice(&refused, &ls->waiters);
+    while ((node = dlist_pop(&refused)) != NULL) {
         struct lease_waiter *w = CONTAINER_OF(node, struct lease_waiter, link);
 
         w->fn(w, false);

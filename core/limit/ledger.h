@@ -41,7 +41,8 @@ void ledger_free(struct ledger *l);
 
 enum lease_answer { LEASE_TAKEN = 0, LEASE_FULL, LEASE_PENDING };
 
-/* granted=false: every place is in use (only for leases that do not wait). */
+/* granted=false: every place is in use (only for leases that do not wait). The call may come from
+ * inside a lease_give(). It may take, give and unwait, but with granted=true not close the lease. */
 typedef void lease_waiter_fn(struct lease_waiter *w, bool granted);
 
 struct lease_waiter {
@@ -62,8 +63,10 @@ struct lease {
     bool waits;         /* a full limit is waited for; otherwise it answers LEASE_FULL */
     bool asking;        /* a request is on its way */
     bool recalled;      /* the owner wants unused places back, now and as they become free */
+    bool handing;       /* waiters are being called */
     struct dlist waiters;
-    /* Another shard is short and nothing here is unused: end some use soon. May be NULL. */
+    /* Another shard is short and nothing here is unused: end some use soon. May be NULL. It may
+     * give, but neither take nor close. */
     void (*recall_fn)(struct lease *ls);
 };
 

@@ -34,6 +34,7 @@ struct ledger_share {
     uint32_t asked;    /* places of its waiting request; 0 = none waits */
     bool asked_waits;  /* it waits until there is one */
     bool recalling;    /* a RECALL is on its way */
+    bool doubtful;     /* may hold unused places: recalled once another share is short */
 };
 
 struct ledger_counter {
@@ -41,6 +42,8 @@ struct ledger_counter {
     uint32_t limit;
     uint32_t granted; /* the sum over all shares; never raised above limit */
     uint32_t turn;    /* the share that is served next */
+    bool serving;     /* waiters are being called: what they do is looked at afterwards */
+    bool again;
     uint32_t name_len;
     char *name;
     struct ledger_share shares[]; /* by shard */

@@ -34,7 +34,8 @@ static void record_delayed(struct queue_mgr *mgr, struct message *m)
     struct record_session session = {0};
     struct buf *text = &mgr->scratch;
 
-    if (insert_context_quiet(m)) {
+    /* A message is not read back only to say that it still waits. */
+    if (insert_context_quiet(m) || m->content == NULL) {
         return;
     }
     buf_clear(text);
@@ -112,12 +113,14 @@ struct state_change {
 static void state_changed(struct spool_change *c, enum spool_err err)
 {
     struct state_change *sc = CONTAINER_OF(c, struct state_change, change);
+    struct queue_mgr *mgr = sc->mgr;
 
     /* Not written means: tried earlier than needed after a restart. Nothing is lost by it. */
-    sc->mgr->pending_writes--;
+
     buf_free(&sc->blob);
     buf_free(&sc->queue);
     mem_give(sc);
+    queue_write_done(mgr);
 }
 
 void queue_save_state(struct queue_mgr *mgr, struct message *m)
@@ -228,6 +231,19 @@ static void queue_hold(struct queue_mgr *mgr, struct message *m)
     mgr->waiting_count++;
     m->timer.fn = held_again;
     timer_arm(&mgr->shard->timers, &m->timer, q->failed_until_ms);
+}
+
+void queue_drop_waiting(struct queue_mgr *mgr)
+{
+    struct timer *t;
+
+    while ((t = timers_take(&mgr->shard->timers, message_due)) != NULL ||
+           (t = timers_take(&mgr->shard->timers, held_again)) != NULL) {
+        struct message *m = CONTAINER_OF(t, struct message, timer);
+
+        schedq_leave(m);
+        message_free(&m);
+    }
 }
 
 void queue_place(struct queue_mgr *mgr, struct message *m)

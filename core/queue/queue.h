@@ -63,8 +63,10 @@ struct queue_mgr {
     struct buf scratch;
     struct buf outcome;      /* scratch of queue_finish() */
     uint64_t waiting_count;  /* messages in all queues that are not promoted */
-    uint64_t pending_writes; /* changes under way in the spool */
+    uint64_t pending_writes; /* changes and reads under way in the spool */
     struct queue_counters counters;
+    void (*settled)(void *ctx); /* of queue_mgr_settled(), while it waits */
+    void *settled_ctx;
     bool draining;           /* nothing is promoted any more */
 };
 
@@ -75,6 +77,8 @@ void queue_mgr_init(struct queue_mgr *mgr, struct shard *shard);
 void queue_mgr_start(struct queue_mgr *mgr);
 /* Stops promoting; waiting messages stay in the spool. */
 void queue_mgr_drain(struct queue_mgr *mgr);
+/* done() when no record or change of the queues is under way any more, perhaps at once. */
+void queue_mgr_settled(struct queue_mgr *mgr, void (*done)(void *ctx), void *ctx);
 void queue_mgr_free(struct queue_mgr *mgr);
 
 /* ---- in ---- */

@@ -3,6 +3,7 @@
 #include "core/base/mem.h"
 #include "core/log/log.h"
 #include "core/log/outcome.h"
+#include "core/queue/load.h"
 #include "core/queue/schedq.h"
 
 #define RECIPIENTS_ON_STACK 8u
@@ -96,10 +97,112 @@ void queue_record(struct queue_mgr *mgr, const struct message *m,
     with_record(mgr, m, outcome, session, submit, NULL);
 }
 
+/* ---- records of messages whose content has to be read first ---- */
+
+struct later_record {
+    struct message_load load;
+    struct queue_mgr *mgr;
+    struct record_outcome outcome;
+    struct record_session session;
+    struct queue_requeue how;
+    bool finishes;
+    uint8_t session_id[16];
+    struct buf texts; /* what the slices above point to */
+};
+
+static void keep(struct buf *texts, struct slice *s)
+{
+    struct slice kept = {texts->ptr + texts->len, s->len};
+
+    if (s->ptr != NULL) {
+        buf_put(texts, *s);
+        *s = kept;
+    }
+}
+
+static void later_keep(struct later_record *later)
+{
+    struct record_outcome *o = &later->outcome;
+    struct record_session *s = &later->session;
+    struct slice *all[] = {&o->content,       &o->command,        &o->recipients,
+                           &s->site,          &s->egress_pool,    &s->egress_source,
+                           &s->source_address, &s->peer_name,     &s->peer_addr,
+                           &s->delivery_protocol, &s->provider,   &later->how.response};
+    size_t total = 1;
+
+    for (size_t i = 0; i < ARRAY_COUNT(all); i++) {
+        total += all[i]->len;
+    }
+    buf_reserve(&later->texts, total); /* so that it never moves */
+    for (size_t i = 0; i < ARRAY_COUNT(all); i++) {
+        keep(&later->texts, all[i]);
+    }
+    if (s->session_id != NULL) {
+        memcpy(later->session_id, s->session_id, sizeof(later->session_id));
+        s->session_id = later->session_id;
+    }
+}
+
+static void later_loaded(struct message_load *load, enum spool_err err)
+{
+    struct later_record *later = CONTAINER_OF(load, struct later_record, load);
+    struct queue_mgr *mgr = later->mgr;
+    struct message *m = load->m;
+
+    if (err != SPOOL_OK) { /* the envelope is lost, the story is not */
+        m->content = message_content_new();
+        message_set_sender(m, slice_str(spool_err_text(err)));
+        m->content->envelope_dirty = false;
+    }
+    if (later->finishes) {
+        queue_finish(mgr, m, &later->outcome, 1, &later->session);
+    } else {
+        queue_fail(mgr, m, &later->outcome, &later->session, &later->how);
+    }
+    buf_free(&later->texts);
+    mem_give(later);
+    queue_write_done(mgr);
+}
+
+static void record_later(struct queue_mgr *mgr, struct message *m,
+                         const struct record_outcome *outcome,
+                         const struct record_session *session, const struct queue_requeue *how)
+{
+    struct later_record *later = MEM_NEW(struct later_record);
+
+    later->mgr = mgr;
+    later->outcome = *outcome;
+    later->session = *session;
+    later->finishes = how == NULL;
+    if (how != NULL) {
+        later->how = *how;
+    }
+    later_keep(later);
+    mgr->pending_writes++;
+    message_load(mgr->spool, &later->load, m, later_loaded);
+}
+
+void queue_fail(struct queue_mgr *mgr, struct message *m, const struct record_outcome *outcome,
+                const struct record_session *session, const struct queue_requeue *how)
+{
+    if (m->content == NULL) {
+        record_later(mgr, m, outcome, session, how);
+        return;
+    }
+    queue_record(mgr, m, outcome, session);
+    queue_retry(mgr, m, how);
+}
+
 void queue_finish(struct queue_mgr *mgr, struct message *m, const struct record_outcome *outcomes,
                   uint32_t outcome_count, const struct record_session *session)
 {
     uint64_t sequence = 0;
+
+    if (m->content == NULL) {
+        MUST(outcome_count == 1 && outcomes[0].recipients.ptr == NULL);
+        record_later(mgr, m, &outcomes[0], session, NULL);
+        return;
+    }
 
     if ((m->flags & MESSAGE_SPOOLED) != 0) {
         struct buf *text = &mgr->outcome;

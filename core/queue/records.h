@@ -17,6 +17,7 @@
 
 struct message;
 struct queue_mgr;
+struct queue_requeue;
 
 /* What a delivery session adds; zeroed where it does not apply. */
 struct record_session {
@@ -41,10 +42,15 @@ struct record_outcome {
     uint32_t recipient_count;
 };
 
-/* Writes a record that does not end the message. */
+/* Writes a record that does not end the message, whose content is loaded. */
 void queue_record(struct queue_mgr *mgr, const struct message *m,
                   const struct record_outcome *outcome, const struct record_session *session);
-/* Writes the last records, settles the message in the spool and frees it. */
+/* Writes a record that ends an attempt and puts the message back. Reads its content from the
+ * spool first when it is not loaded. */
+void queue_fail(struct queue_mgr *mgr, struct message *m, const struct record_outcome *outcome,
+                const struct record_session *session, const struct queue_requeue *how);
+/* Writes the last records, settles the message in the spool and frees it; reads its content
+ * first when it is not loaded (then there is one outcome, for all recipients). */
 void queue_finish(struct queue_mgr *mgr, struct message *m, const struct record_outcome *outcomes,
                   uint32_t outcome_count, const struct record_session *session);
 /* Settles and frees without a record: the null queue, and what the record types say. */

@@ -254,6 +254,27 @@ void queue_mgr_drain(struct queue_mgr *mgr)
     timer_cancel(&mgr->shard->timers, &mgr->maintain);
 }
 
+void queue_write_done(struct queue_mgr *mgr)
+{
+    MUST(mgr->pending_writes > 0);
+    if (--mgr->pending_writes == 0 && mgr->settled != NULL) {
+        void (*settled)(void *ctx) = mgr->settled;
+
+        mgr->settled = NULL;
+        settled(mgr->settled_ctx);
+    }
+}
+
+void queue_mgr_settled(struct queue_mgr *mgr, void (*done)(void *ctx), void *ctx)
+{
+    if (mgr->pending_writes == 0) {
+        done(ctx);
+        return;
+    }
+    mgr->settled = done;
+    mgr->settled_ctx = ctx;
+}
+
 static void schedq_drop_messages(struct schedq *q)
 {
     struct dlist *node;
@@ -270,12 +291,12 @@ void queue_mgr_free(struct queue_mgr *mgr)
 {
     struct hmap_node *next;
 
+    queue_drop_waiting(mgr);
     for (struct hmap_node *n = hmap_first(&mgr->queues); n != NULL; n = next) {
         struct schedq *q = CONTAINER_OF(n, struct schedq, node);
 
         next = hmap_next(&mgr->queues, n);
         schedq_drop_messages(q);
-        q->message_count = 0; /* messages that wait hang in the wheel, which goes with the shard */
         schedq_free(q);
     }
     queue_pools_expire(mgr, UINT64_MAX);

@@ -142,6 +142,31 @@ bool timers_run(struct timers *ts, uint64_t now_ms, uint32_t budget)
     return !dlist_empty(&ts->expired);
 }
 
+static struct timer *list_take(struct timers *ts, struct dlist *head, timer_fn *fn)
+{
+    for (struct dlist *n = head->next; n != head; n = n->next) {
+        struct timer *t = CONTAINER_OF(n, struct timer, link);
+
+        if (t->fn == fn) {
+            timer_cancel(ts, t);
+            return t;
+        }
+    }
+    return NULL;
+}
+
+struct timer *timers_take(struct timers *ts, timer_fn *fn)
+{
+    struct timer *t = list_take(ts, &ts->expired, fn);
+
+    for (uint32_t l = 0; t == NULL && l < TIMER_LEVELS; l++) {
+        for (uint32_t s = 0; t == NULL && s < TIMER_SLOTS; s++) {
+            t = list_take(ts, &ts->slots[l][s], fn);
+        }
+    }
+    return t;
+}
+
 uint64_t timers_next_ms(const struct timers *ts)
 {
     uint64_t start_ms;

@@ -51,6 +51,10 @@ static inline bool timer_armed(const struct timer *t)
  * cancel any timer, its own included. */
 bool timers_run(struct timers *ts, uint64_t now_ms, uint32_t budget);
 
+/* Disarms and answers some timer with this function, NULL when there is none: for taking down
+ * what waits when nothing runs any more. */
+struct timer *timers_take(struct timers *ts, timer_fn *fn);
+
 /* A moment not after the first due timer, UINT64_MAX when none is armed. May be early (a slot of
  * a higher level has to be spread first), never late. */
 uint64_t timers_next_ms(const struct timers *ts);

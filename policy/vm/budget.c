@@ -27,7 +27,11 @@ static int budget_signal(void)
 
 static NORETURN void budget_exceeded(lua_State *L)
 {
-    lua_pushliteral(L, "event handler used more than its budget");
+    if (vm_state_of(L)->out_of_memory) {
+        lua_pushliteral(L, "not enough memory");
+    } else {
+        lua_pushliteral(L, "event handler used more than its budget");
+    }
     (void)lua_error(L);
     __builtin_unreachable();
 }
@@ -37,6 +41,13 @@ static void budget_hook(lua_State *L, lua_Debug *ar)
     budget_exceeded(L);
 }
 
+void budget_stop(struct vm_state *st)
+{
+    if (st->L != NULL) {
+        (void)lua_sethook(st->L, budget_hook, LUA_MASKCOUNT, 1);
+    }
+}
+
 static void instruction_hook(lua_State *L, lua_Debug *ar)
 {
     struct vm_state *st = vm_state_of(L);
@@ -44,7 +55,7 @@ static void instruction_hook(lua_State *L, lua_Debug *ar)
     st->instructions += INSTRUCTIONS_STEP;
     if (st->call != NULL && st->instructions > st->instructions_max) {
         st->interrupted = 1;
-        (void)lua_sethook(L, budget_hook, LUA_MASKCOUNT, 1);
+        budget_stop(st);
         budget_exceeded(L);
     }
 }
@@ -80,7 +91,7 @@ static void budget_elapsed(int sig, siginfo_t *info, void *context)
         return;
     }
     st->interrupted = 1;
-    (void)lua_sethook(st->L, budget_hook, LUA_MASKCOUNT, 1);
+    budget_stop(st);
 }
 
 void budget_close(struct vm_budget *b)
@@ -131,7 +142,7 @@ void budget_enter(struct vm_state *st, struct vm_budget_frame *outer)
     struct vm_budget *b = &st->vm->budget;
 
     if (st->instructions_max != 0) {
-        if (!st->interrupted) {
+        if (!st->interrupted && !st->out_of_memory) {
             (void)lua_sethook(st->L, instruction_hook, LUA_MASKCOUNT, INSTRUCTIONS_STEP);
         }
         return;

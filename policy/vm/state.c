@@ -6,6 +6,21 @@
 #include "core/shard/ring.h"
 #include "policy/vm/vm_private.h"
 
+#define LAST_GRANT_MAX (1u << 20)
+#define LAST_GRANTS_MAX (64u << 20)
+
+/* The cap is passed. Large requests fail at once. Small ones are granted a last time and the
+ * handler ends at its next instruction: LuaJIT cannot take a failure while it leaves compiled
+ * code and rebuilds the objects that code had optimised away. */
+static bool over_cap(struct vm_state *st, size_t more)
+{
+    if (!st->out_of_memory) {
+        st->out_of_memory = true;
+        budget_stop(st);
+    }
+    return more < LAST_GRANT_MAX && st->bytes < st->bytes_max + LAST_GRANTS_MAX;
+}
+
 /* lua_Alloc. Memory counts against the cap only while Lua runs: what C pushes between runs is
  * small and must not fail, since nothing would catch it. */
 static void *state_alloc(void *ud, void *ptr, size_t old_size, size_t new_size)
@@ -15,8 +30,8 @@ static void *state_alloc(void *ud, void *ptr, size_t old_size, size_t new_size)
     if (ptr == NULL) {
         old_size = 0;
     }
-    if (new_size > old_size && st->limited && st->bytes + (new_size - old_size) > st->bytes_max) {
-        st->out_of_memory = true;
+    if (new_size > old_size && st->limited && st->bytes + (new_size - old_size) > st->bytes_max &&
+        !over_cap(st, new_size - old_size)) {
         return NULL;
     }
     st->bytes += new_size;
@@ -209,7 +224,10 @@ bool state_call(struct vm_state *st, lua_CFunction fn, void *arg, struct buf *wh
     st->limited = true;
     rc = lua_pcall(st->L, 1, 0, 0);
     st->limited = was_limited;
-    if (rc != 0) {
+    if (st->out_of_memory) {
+        BUF_LIT(why, "not enough memory");
+        rc = LUA_ERRMEM;
+    } else if (rc != 0) {
         state_error_text(st, st->L, why);
     }
     lua_settop(st->L, top);

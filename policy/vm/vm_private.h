@@ -216,6 +216,8 @@ struct vm_budget_frame {
 void budget_enter(struct vm_state *st, struct vm_budget_frame *outer);
 void budget_leave(struct vm_state *st, const struct vm_budget_frame *outer);
 void budget_close(struct vm_budget *b);
+/* From now on every instruction of the state raises. Safe at any moment. */
+void budget_stop(struct vm_state *st);
 
 /* ---- calls ---- */
 

@@ -160,7 +160,7 @@ static void change_done(struct spool_change *c, enum spool_err err)
     met.changed++;
     r->changing = false;
     r->attempts_acked = r->change_attempts;
-    r->blob_acked = r->change_blob;
+    r->blob_acked = r->change_blob != 0 ? r->change_blob : r->blob_acked;
 }
 
 /* ---- doing ---- */
@@ -261,7 +261,7 @@ static void do_change(struct world *w)
     }
     index = (uint32_t)(r - t->records);
     r->change_attempts = ++r->attempts_tried;
-    r->change_blob = r->blob_tried;
+    r->change_blob = 0; /* the blob stays whatever it is */
     r->change = (struct spool_change){.ref = r->ref, .done = change_done};
     r->change.meta = (struct spool_meta){.queue = slice_str(t->queue),
                                          .size = (uint32_t)t->body_len,
