@@ -38,6 +38,8 @@ struct egress {
     struct timer maintain;
     struct slice hostname;
     struct egress_counters counters;
+    uint64_t held_bytes;     /* of messages that wait here with their content in memory */
+    uint64_t held_bytes_max; /* beyond it content is dropped and read back when its turn comes */
     uint32_t lane_count;
     bool draining;
     void (*drained)(void *ctx); /* after egress_drain(), when the last connection is gone */
@@ -52,5 +54,9 @@ void egress_drain(struct egress *eg, void (*drained)(void *ctx), void *ctx);
 /* The drain took too long: cuts what is left. */
 void egress_cut(struct egress *eg);
 void egress_free(struct egress *eg);
+
+/* A message begins and ends to wait in a list of egress. */
+void egress_hold(struct egress *eg, struct message *m);
+void egress_unhold(struct egress *eg, struct message *m);
 
 extern const struct queue_promoter egress_promoter;

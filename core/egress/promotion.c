@@ -181,6 +181,7 @@ void promotion_step(struct promotion *p)
         struct readyq *rq;
 
         if (slot->route->state == ROUTE_ASKING) {
+            egress_hold(p->eg, p->m);
             dlist_push(&slot->route->waiting, &p->link);
             return;
         }
@@ -195,6 +196,7 @@ void promotion_step(struct promotion *p)
         }
         rq = promotion_readyq(p, slot, p->choice);
         if (rq->state == READYQ_ASKING) {
+            egress_hold(p->eg, p->m);
             dlist_push(&rq->promotions, &p->link);
             return;
         }
@@ -206,6 +208,12 @@ void promotion_step(struct promotion *p)
             return;
         }
     }
+}
+
+void promotion_resume(struct promotion *p)
+{
+    egress_unhold(p->eg, p->m);
+    promotion_step(p);
 }
 
 static void egress_promote(void *ctx, struct message *m)

@@ -6,6 +6,7 @@
 #include "core/egress/lane.h"
 
 #define READYQ_REAP_MS 600000u
+#define HELD_BYTES_MAX (UINT64_C(512) << 20) /* over all shards */
 #define READYQ_FAILURE_TTL_MS 60000u
 
 uint32_t readyq_connection_goal(uint32_t limit, uint32_t queued)
@@ -121,7 +122,7 @@ static void readyq_resolved(struct readyq *rq)
     dlist_init(&batch);
     dlist_splice(&batch, &rq->promotions);
     while ((node = dlist_pop(&batch)) != NULL) {
-        promotion_step(CONTAINER_OF(node, struct promotion, link));
+        promotion_resume(CONTAINER_OF(node, struct promotion, link));
     }
 }
 
@@ -201,6 +202,7 @@ struct readyq *readyq_get(struct egress *eg, struct schedq *q, struct route *rou
 
 void readyq_insert(struct readyq *rq, struct message *m)
 {
+    egress_hold(rq->eg, m);
     dlist_push(&rq->ready, &m->timer.link);
     rq->ready_count++;
     rq->last_insert_ms = shard_now_ms(rq->eg->shard);
@@ -218,6 +220,7 @@ struct message *readyq_pop(struct readyq *rq)
     }
     rq->ready_count--;
     lease_give(&rq->slots);
+    egress_unhold(rq->eg, CONTAINER_OF(node, struct message, timer.link));
     return CONTAINER_OF(node, struct message, timer.link);
 }
 
@@ -338,10 +341,33 @@ static struct slice route_key(const struct hmap_node *node)
 
 void egress_init(struct egress *eg, struct shard *shard)
 {
-    *eg = (struct egress){.shard = shard};
+    *eg = (struct egress){.shard = shard, .held_bytes_max = HELD_BYTES_MAX / shard->group->count};
     hmap_init(&eg->routes, route_key, ring_random(&shard->ring));
     hmap_init(&eg->readyqs, readyq_key, ring_random(&shard->ring));
     eg->maintain.fn = egress_tend;
+}
+
+void egress_hold(struct egress *eg, struct message *m)
+{
+    struct message_content *c = m->content;
+
+    if (c == NULL) {
+        return;
+    }
+    if (eg->held_bytes + m->size > eg->held_bytes_max && (m->flags & MESSAGE_SPOOLED) != 0 &&
+        !c->envelope_dirty && !c->data_dirty) {
+        message_content_free(&m->content);
+        return;
+    }
+    eg->held_bytes += m->size;
+}
+
+void egress_unhold(struct egress *eg, struct message *m)
+{
+    if (m->content != NULL) {
+        MUST(eg->held_bytes >= m->size);
+        eg->held_bytes -= m->size;
+    }
 }
 
 void egress_start(struct egress *eg)

@@ -62,6 +62,8 @@ struct queue_slot {
 };
 
 void promotion_step(struct promotion *p);
+/* Taken off the list it waited in. */
+void promotion_resume(struct promotion *p);
 
 /* Found or made; a reference for the caller. */
 struct readyq *readyq_get(struct egress *eg, struct schedq *q, struct route *route,

@@ -51,7 +51,7 @@ static void route_resolved(struct route *r)
     dlist_init(&batch);
     dlist_splice(&batch, &r->waiting);
     while ((node = dlist_pop(&batch)) != NULL) {
-        promotion_step(CONTAINER_OF(node, struct promotion, link));
+        promotion_resume(CONTAINER_OF(node, struct promotion, link));
     }
 }
 

@@ -58,7 +58,8 @@ struct ingress {
     struct slice hostname;     /* of listeners that name none */
     struct ingress_listener *listeners;
     struct dlist sessions;
-    struct dlist starved;      /* sessions whose body waits for staging room */
+    struct dlist starved;      /* sessions that wait for staging room or for the log's disk */
+    struct timer starved_timer;
     uint64_t staging_bytes;    /* of bodies coming in */
     uint64_t staging_bytes_max;
     uint32_t session_count;

@@ -5,6 +5,8 @@
 #include "core/log/log.h"
 #include "proto/smtp_reply.h"
 
+#define STARVED_RETRY_MS 10u
+
 static void session_free_if_done(struct session *s);
 
 struct slice session_hostname(const struct session *s)
@@ -219,7 +221,20 @@ static bool session_has_input(const struct session *s)
     return s->input.len > 0 || s->fresh.len > 0;
 }
 
-/* Room for large bodies is shared: who has more than its atomic size waits for others. */
+static void starved_fired(struct timer *t);
+
+/* Somebody waits for staging room or for the log's disk: look again soon. */
+static void ingress_arm_starved(struct ingress *in)
+{
+    if (!timer_armed(&in->starved_timer)) {
+        in->starved_timer.fn = starved_fired;
+        timer_arm(&in->shard->timers, &in->starved_timer,
+                  shard_now_ms(in->shard) + STARVED_RETRY_MS);
+    }
+}
+
+/* Room for large bodies is shared: who has more than its atomic size waits for others. When the
+ * log cannot keep up, everybody waits. */
 static void session_stage(struct session *s)
 {
     struct ingress *in = s->ingress;
@@ -227,10 +242,15 @@ static void session_stage(struct session *s)
 
     in->staging_bytes += size - s->staged;
     s->staged = size;
-    if (in->staging_bytes > in->staging_bytes_max && size > SPOOL_ATOMIC_MAX &&
-        size < in->staging_bytes / 2 && !dlist_linked(&s->starved_link)) {
+    if (dlist_linked(&s->starved_link)) {
+        return;
+    }
+    if (log_wants_pause(in->log) ||
+        (in->staging_bytes > in->staging_bytes_max && size > SPOOL_ATOMIC_MAX &&
+         size < in->staging_bytes / 2)) {
         dlist_push(&in->starved, &s->starved_link);
         conn_pause(&s->conn);
+        ingress_arm_starved(in);
     }
 }
 
@@ -238,12 +258,22 @@ static void ingress_feed_starved(struct ingress *in)
 {
     struct dlist *node;
 
-    while (in->staging_bytes <= in->staging_bytes_max &&
+    while (in->staging_bytes <= in->staging_bytes_max && !log_wants_pause(in->log) &&
            (node = dlist_pop(&in->starved)) != NULL) {
         struct session *s = CONTAINER_OF(node, struct session, starved_link);
 
         conn_resume(&s->conn);
         session_arm_idle(s);
+    }
+}
+
+static void starved_fired(struct timer *t)
+{
+    struct ingress *in = CONTAINER_OF(t, struct ingress, starved_timer);
+
+    ingress_feed_starved(in);
+    if (!dlist_empty(&in->starved)) {
+        ingress_arm_starved(in);
     }
 }
 

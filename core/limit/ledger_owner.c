@@ -115,7 +115,7 @@ static void doubt_others(struct ledger *l, struct ledger_counter *c, uint32_t as
 
 /* A share that was granted places while another waits is recalled too: it returns them as they
  * become free, instead of passing them on among its own. */
-static void recall_for_waiting(struct ledger *l, struct ledger_counter *c)
+static void recall_for_waiting(struct ledger *l, struct ledger_counter *c, bool own_too)
 {
     uint32_t waiting_count = 0;
 
@@ -126,7 +126,7 @@ static void recall_for_waiting(struct ledger *l, struct ledger_counter *c)
         const struct ledger_share *share = &c->shares[i];
 
         if (share->doubtful && share->granted > 0 && !share->recalling &&
-            waiting_count > (share->asked > 0)) {
+            waiting_count > (share->asked > 0) && (own_too || i != l->shard->index)) {
             recall(l, c, i);
         }
     }
@@ -161,7 +161,7 @@ static void serve(struct ledger *l, struct ledger_counter *c)
     do {
         c->again = false;
         grant_in_turn(l, c);
-        recall_for_waiting(l, c);
+        recall_for_waiting(l, c, true);
         for (uint32_t i = 0; i < l->shard->group->count; i++) {
             if (c->shares[i].asked > 0 && !c->shares[i].asked_waits && free_places(c) == 0 &&
                 !recall_under_way(l, c)) {
@@ -198,7 +198,7 @@ enum lease_answer ledger_owner_take(struct ledger *l, struct lease *ls)
     doubt_others(l, c, self);
     c->shares[self].asked = 1;
     c->shares[self].asked_waits = ls->waits;
-    recall_for_waiting(l, c);
+    recall_for_waiting(l, c, false); /* its recall_fn would be called from inside its take */
     if (!ls->waits && !recall_under_way(l, c)) {
         c->shares[self].asked = 0;
         drop_if_unused(l, c);

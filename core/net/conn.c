@@ -56,7 +56,7 @@ static void conn_recv_done(struct ring_op *op, int32_t res, uint32_t flags)
     struct ring *ring = &c->shard->ring;
 
     if (res > 0) {
-        if (!c->closing) {
+        if (!c->closing && !c->ended) {
             c->events->received(c, ring_buffer(ring, op, res, flags));
         }
         ring_buffer_give(ring, op, flags);
@@ -86,6 +86,8 @@ static void conn_send_done(struct ring_op *op, int32_t res, uint32_t flags)
     }
     buf_clear(&c->flight);
     if (res < 0 || (uint32_t)res < op->len) {
+        c->broken = true;
+        buf_clear(&c->out);
         conn_ended(c, res < 0 ? end_of_error(res) : CONN_IO);
         if (c->closing) {
             conn_close(c, true);
@@ -98,8 +100,16 @@ static void conn_send_done(struct ring_op *op, int32_t res, uint32_t flags)
     } else if (c->closing) {
         conn_close(c, true);
         conn_release_if_idle(c);
-    } else {
+    } else if (!c->ended) {
         c->events->sent(c);
+    }
+}
+
+static void pause_take_hold(struct conn *c)
+{
+    if (c->paused && c->recv.in_flight && !c->pausing && !c->control.in_flight) {
+        c->pausing = true;
+        ring_cancel_op(&c->shard->ring, &c->control, &c->recv);
     }
 }
 
@@ -119,6 +129,10 @@ static void conn_control_done(struct ring_op *op, int32_t res, uint32_t flags)
         ring_cancel_fd(&c->shard->ring, &c->control, c->fd); /* the close came during a pause */
         return;
     }
+    if (!c->closing) {
+        pause_take_hold(c); /* paused again while the cancel before was under way */
+        return;
+    }
     conn_release_if_idle(c);
 }
 
@@ -130,7 +144,7 @@ void conn_open(struct conn *c, struct shard *shard, int fd, enum ring_group grou
     c->events = events;
     c->fd = fd;
     c->group = (uint8_t)group;
-    c->paused = c->pausing = c->ended = c->closing = c->cancelled = false;
+    c->paused = c->pausing = c->ended = c->closing = c->cancelled = c->broken = false;
     c->recv.done = conn_recv_done;
     c->send.done = conn_send_done;
     c->control.done = conn_control_done;
@@ -139,7 +153,7 @@ void conn_open(struct conn *c, struct shard *shard, int fd, enum ring_group grou
 
 void conn_flush(struct conn *c)
 {
-    if (c->send.in_flight || c->out.len == 0 || c->cancelled) {
+    if (c->send.in_flight || c->out.len == 0 || c->cancelled || c->broken) {
         return;
     }
     struct buf swap = c->flight;
@@ -155,7 +169,7 @@ void conn_flush_pieces(struct conn *c, const struct slice *pieces, uint32_t coun
     uint32_t used = 0;
 
     MUST(!c->send.in_flight && count < ARRAY_COUNT(c->iov));
-    if (c->cancelled) {
+    if (c->cancelled || c->broken) {
         return;
     }
     struct buf swap = c->flight;
@@ -181,10 +195,7 @@ void conn_pause(struct conn *c)
         return;
     }
     c->paused = true;
-    if (c->recv.in_flight && !c->pausing && !c->control.in_flight) {
-        c->pausing = true;
-        ring_cancel_op(&c->shard->ring, &c->control, &c->recv);
-    }
+    pause_take_hold(c);
 }
 
 void conn_resume(struct conn *c)

@@ -57,6 +57,7 @@ struct conn {
     bool ended : 1;
     bool closing : 1;
     bool cancelled : 1;
+    bool broken : 1;        /* a send failed half-way: what follows would be read as its rest */
 };
 
 /* Takes over `fd` and starts to receive. Zeroed memory or a closed conn is fine. */
