@@ -1,4 +1,4 @@
-#include "client_bench.h"
+#include "tests/unit/proto/client/client_bench.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

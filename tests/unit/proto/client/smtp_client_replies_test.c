@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "client_bench.h"
+#include "tests/unit/proto/client/client_bench.h"
 
 enum at { RSET, MAIL, RCPT, DATA, DOT, AT_COUNT };
 

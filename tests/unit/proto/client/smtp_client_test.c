@@ -6,7 +6,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "client_bench.h"
+#include "tests/unit/proto/client/client_bench.h"
 
 static struct slice recipients[] = {SLICE_INIT("a@x"), SLICE_INIT("b@x"), SLICE_INIT("c@x")};
 
