@@ -111,8 +111,10 @@ int main(int argc, char **argv)
 {
     static struct shard shard;
     static struct shard *shards[1];
-    struct ring_backend backend = {
-        .name = "bench", .clock_ns = bench_clock, .wall_clock_ns = bench_wall, .random = bench_random};
+    struct ring_backend backend = {.name = "bench",
+                                   .clock_ns = bench_clock,
+                                   .wall_clock_ns = bench_wall,
+                                   .random = bench_random};
     struct shard_group group = {.count = 1, .shards = shards};
     uint64_t calls = argc > 1 ? strtoull(argv[1], NULL, 10) : 1000000;
     struct vm_limits limits = {0};

@@ -122,11 +122,16 @@ void log_mark(struct spool_log *log)
         slot_free(log, slot);
     }
     /* What recovery reported is older than any settle of this life. Until its log records are
-     * written the durable mark must not pass it. */
-    if (log->recovery == NULL && log->unlogged_found == 0 && log->sp->mark > log->mark) {
-        log->mark = log->sp->mark;
-        log->dead_hint = true;
-        log->clean_hint = true;
+     * written the durable mark must not pass it; from then on it covers all earlier lives. */
+    if (log->recovery == NULL && log->unlogged_found == 0) {
+        const struct spool *sp = log->sp;
+        uint64_t mark = sp->mark > sp->first_stamp ? sp->mark : sp->first_stamp;
+
+        if (mark > log->mark) {
+            log->mark = mark;
+            log->dead_hint = true;
+            log->clean_hint = true;
+        }
     }
 }
 

@@ -234,7 +234,7 @@ static void on_commit(void *ctx, const struct commit_head *head, uint64_t offset
 
 static bool disk_full(const struct spool_log *log)
 {
-    return (log->make_blocked && log->make_waits) || log->sp->space_low;
+    return log->starved == SPOOL_E_FULL || log->sp->space_low;
 }
 
 static void cleaner_end(struct cleaner *cl)
@@ -383,6 +383,9 @@ static bool space_asks(const struct spool_log *log)
  * those will be nothing as soon as their log records are durable. A full disk is less choosy. */
 static bool worth_copying(const struct spool_log *log, const struct segment *seg)
 {
+    if (!seg->garbage && seg->live_count > 0) {
+        return false; /* full of copies: copying them again would go on for ever */
+    }
     if (disk_full(log)) {
         return seg->live_bytes <= seg->ident.size / 4 * 3;
     }

@@ -276,6 +276,7 @@ void commit_pump(struct spool_log *log)
         }
         commit_launch(log, c);
     }
+    segment_seal_tick(log);
     segment_pool_tick(log);
 }
 
@@ -464,8 +465,17 @@ static void commit_write_done(struct ring_op *op, int32_t res, uint32_t flags)
 
 /* ---- */
 
+/* Its write failed, and it was not written elsewhere yet. */
+static bool commit_waits_again(const struct commit *c)
+{
+    return c->failures > 0 && dlist_linked(&c->link);
+}
+
 bool commit_has_puts(const struct commit *c)
 {
+    if (c->written && !commit_waits_again(c)) {
+        return false;
+    }
     for (const struct commit_wait *w = c->waits; w != NULL; w = w->next) {
         if (w->for_put) {
             return true;
@@ -516,13 +526,39 @@ static void commit_refuse(struct commit *c, enum spool_err err)
     }
 }
 
+/* Nothing in it is worth a place on the disk any more. */
+static bool commit_is_void(const struct commit *c)
+{
+    if (c->written || c->changes != NULL || c->waits != NULL) {
+        return false;
+    }
+    for (uint32_t at = sizeof(struct commit_head); at < c->len;) {
+        const struct entry_head *entry = (const struct entry_head *)(c->bytes + at);
+
+        if (entry->kind != ENTRY_PAD) {
+            return false;
+        }
+        at += (uint32_t)entry_size(entry->len);
+    }
+    return true;
+}
+
 void commit_refuse_puts(struct spool_log *log, enum spool_err err)
 {
-    for (struct dlist *n = log->alive.next; n != &log->alive; n = n->next) {
+    struct dlist *next;
+
+    for (struct dlist *n = log->alive.next; n != &log->alive; n = next) {
         struct commit *c = CONTAINER_OF(n, struct commit, alive);
 
+        next = n->next;
         if (!c->written) {
             commit_refuse(c, err);
+        } else if (commit_waits_again(c)) {
+            commit_void_puts(c);
+            commit_answer(c, SPOOL_E_UNSURE);
+        }
+        if (commit_is_void(c)) {
+            commit_free(c);
         }
     }
 }

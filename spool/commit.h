@@ -57,8 +57,10 @@ void commit_wait_add(struct commit *c, struct commit_wait *w);
 
 /* Starts what may start. Cheap when there is nothing to do. */
 void commit_pump(struct spool_log *log);
-/* Takes puts back out of commits that were never written: `err` for them. */
+/* There is no segment to be had: puts that were never written are answered with `err`, those whose
+ * first write failed with SPOOL_E_UNSURE. */
 void commit_refuse_puts(struct spool_log *log, enum spool_err err);
+/* It holds puts that can still be turned away. */
 PURE bool commit_has_puts(const struct commit *c);
 /* Every commit up to this ordinal has completed. */
 PURE uint64_t commit_completed(const struct spool_log *log);

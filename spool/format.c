@@ -129,7 +129,8 @@ bool entry_payload_valid(const struct entry_head *head, const struct segment_ide
     }
     switch (head->kind) {
     case ENTRY_RECORD:
-        return record_parse(slice_of(head + 1, head->len), true, &view) && head->stamp != 0;
+        return record_parse(slice_of(head + 1, head->len), true, &view) && head->stamp != 0 &&
+               view.head.body_id != 0;
     case ENTRY_MANIFEST:
         return head->len == sizeof(struct manifest_body) && head->stamp != 0;
     case ENTRY_SETTLED_SET:

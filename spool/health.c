@@ -2,6 +2,7 @@
 
 #include "core/base/check.h"
 #include "core/base/mem.h"
+#include "spool/segment_pool.h"
 
 struct health_path {
     const char *path;
@@ -124,29 +125,31 @@ void health_close(struct spool *sp)
 
 /* ---- acceptance ---- */
 
-bool log_takes_puts(const struct spool_log *log)
+enum spool_err log_takes_puts(const struct spool_log *log)
 {
-    return log->primary && !log->stalled &&
-           !(log->open == NULL && log->ready == NULL && log->make_blocked);
+    if (!log->primary || log->stalled) {
+        return SPOOL_E_IO;
+    }
+    return segment_pool_short(log) ? log->starved : SPOOL_OK;
 }
 
 /* Space can be waited for; a disk that fails cannot. */
 static enum spool_err accepting_now(const struct spool *sp)
 {
-    bool waits_for_space = false;
+    enum spool_err why = SPOOL_E_IO;
 
     if (sp->space_low) {
         return SPOOL_E_FULL;
     }
     for (uint32_t i = 0; i < sp->log_count; i++) {
-        const struct spool_log *log = &sp->logs[i];
+        enum spool_err err = log_takes_puts(&sp->logs[i]);
 
-        if (log_takes_puts(log)) {
+        if (err == SPOOL_OK) {
             return SPOOL_OK;
         }
-        waits_for_space |= log->primary && !log->stalled && log->make_waits;
+        why = err == SPOOL_E_FULL ? err : why;
     }
-    return waits_for_space ? SPOOL_E_FULL : SPOOL_E_IO;
+    return why;
 }
 
 static void health_report(struct spool *sp)

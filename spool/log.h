@@ -86,7 +86,7 @@ struct spool_log {
     struct segment *open;
     struct segment *ready;
     bool make_blocked; /* no new file until the retry timer */
-    bool make_waits;   /* for free space rather than for a sound disk */
+    enum spool_err starved; /* why no file could be made, since one was made last */
 
     struct commit *stage;    /* being filled */
     struct dlist ready_list; /* closed, waiting to be written */
@@ -143,6 +143,7 @@ struct spool {
     uint32_t log_number_end;
 
     uint64_t stamp; /* last given out: ids, versions, settle sequences */
+    uint64_t first_stamp; /* above those of all earlier lives, not given out */
     uint64_t seq;   /* last commit sequence given out */
     uint64_t mark;  /* spool_mark_logged() */
 
@@ -193,8 +194,8 @@ struct spool_ref log_ref(const struct spool_log *log, uint32_t slot_index);
 /* The settles up to the mark give their records back. */
 void log_mark(struct spool_log *log);
 void spool_damaged(struct spool *sp, const uint8_t id[16], struct segment *seg, const char *what);
-/* It is not the time or the disk that keeps it from taking new mail. */
-PURE bool log_takes_puts(const struct spool_log *log);
+/* SPOOL_OK, or why this log takes no new mail now. */
+PURE enum spool_err log_takes_puts(const struct spool_log *log);
 /* Acceptance is judged anew; events->health() hears of a change. */
 void spool_health(struct spool *sp);
 /* What failed is tried again in a while. */

@@ -201,7 +201,7 @@ static struct spool_log *put_log(struct spool *sp)
     for (uint32_t i = 0; i < sp->log_count; i++) {
         struct spool_log *log = &sp->logs[i];
 
-        if (log_takes_puts(log) && (best == NULL || log_load(log) < log_load(best))) {
+        if (log_takes_puts(log) == SPOOL_OK && (best == NULL || log_load(log) < log_load(best))) {
             best = log;
         }
     }
@@ -235,6 +235,7 @@ static void put_start(struct spool *sp, struct spool_put *put)
     struct spool_log *log = put_log(sp);
 
     if (log == NULL) {
+        spool_health(sp); /* the last segment ran full since it was judged */
         put_answer_later(sp, put, sp->accepting != SPOOL_OK ? sp->accepting : SPOOL_E_IO);
     } else if (size.bytes > sp->store->limits.atomic_max ||
                size.row_bytes > sp->store->limits.atomic_max) {

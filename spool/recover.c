@@ -136,7 +136,9 @@ static void block_read(struct recovery *rec, int32_t res)
 {
     if (res != (int32_t)FORMAT_BLOCK) {
         memset(rec->buffer + rec->block_at, 0, FORMAT_BLOCK);
-        spool_damaged(rec->log->sp, NULL, current(rec), "a block of a segment cannot be read");
+        if (rec->pass == RECOVERY_GATHER) {
+            spool_damaged(rec->log->sp, NULL, current(rec), "a block of a segment cannot be read");
+        }
     }
     rec->block_at += FORMAT_BLOCK;
     if (rec->block_at < rec->len) {
@@ -223,6 +225,8 @@ static void head_read(struct recovery *rec, int32_t res)
                       rec->head.id == seg->ident.id;
     if (rec->head_sound) {
         head_use(rec);
+    } else if (err == SPOOL_E_VERSION && rec->pass == RECOVERY_REPORT) {
+        segment_over(rec);
     } else if (err == SPOOL_E_VERSION) {
         spool_damaged(rec->log->sp, NULL, seg, "a segment is of another format");
         segment_over(rec);
@@ -258,7 +262,9 @@ static void foot_read(struct recovery *rec, int32_t res)
 
     rec->foot_sound = sound;
     if (!sound && !rec->head_sound) { /* without a nonce nothing in it can be told from anything */
-        spool_damaged(rec->log->sp, NULL, seg, "a segment's header and footer are damaged");
+        if (rec->pass == RECOVERY_GATHER) {
+            spool_damaged(rec->log->sp, NULL, seg, "a segment's header and footer are damaged");
+        }
         segment_over(rec);
         return;
     }
@@ -267,7 +273,9 @@ static void foot_read(struct recovery *rec, int32_t res)
         return;
     }
     if (!rec->head_sound) {
-        spool_damaged(rec->log->sp, NULL, seg, "a segment's header is damaged");
+        if (rec->pass == RECOVERY_GATHER) {
+            spool_damaged(rec->log->sp, NULL, seg, "a segment's header is damaged");
+        }
         seg->ident.life = rec->foot.life;
         seg->ident.nonce = rec->foot.nonce;
     }
@@ -331,6 +339,7 @@ static void recovery_over(struct recovery *rec)
 
     for (uint32_t i = 0; i < rec->segment_count; i++) {
         if (rec->segments[i] != NULL) {
+            rec->segments[i]->garbage = true; /* or empty room, which is as good */
             segment_enter(rec->segments[i], SEGMENT_SEALED);
         }
     }

@@ -29,11 +29,16 @@ void gather_close(struct recovery *rec)
     MEM_FREE(&rec->durable);
 }
 
-static void *find_or_take(struct table *t, uint64_t key)
+static uint32_t index_of(struct table *t, uint64_t key)
 {
     uint32_t index = table_find(t, key);
 
-    return table_at(t, index != TABLE_NONE ? index : table_take(t, key));
+    return index != TABLE_NONE ? index : table_take(t, key);
+}
+
+static void *find_or_take(struct table *t, uint64_t key)
+{
+    return table_at(t, index_of(t, key));
 }
 
 /* ---- what commits and headers say about each other ---- */
@@ -103,7 +108,7 @@ static void gather_record(struct recovery *rec, const struct row_head *row, uint
 
     if (row->version > g->state_version) {
         g->state_version = row->version;
-        g->body_id = body_id;
+        g->body = index_of(&rec->bodies, body_id);
         g->state = loc_with_flags(loc, row->flags & ENTRY_PENDING ? GATHERED_PENDING : 0);
     }
     if ((row->flags & ENTRY_BLOB) != 0 && row->version > g->blob_version) {
@@ -235,13 +240,6 @@ static bool body_complete(const struct gathered_body *body)
     return true;
 }
 
-static struct gathered_body *body_of(const struct recovery *rec, const struct gathered *g)
-{
-    uint32_t index = table_find(&rec->bodies, g->body_id);
-
-    return index != TABLE_NONE ? table_at(&rec->bodies, index) : NULL;
-}
-
 /* 0: over and logged; 1: over, its log record is not known to be durable; 2: alive. */
 static int record_fate(const struct recovery *rec, const struct gathered *g)
 {
@@ -257,23 +255,25 @@ static int record_fate(const struct recovery *rec, const struct gathered *g)
 
 static void judge_record(struct recovery *rec, struct gathered *g)
 {
-    struct gathered_body *body = body_of(rec, g);
+    struct gathered_body *body = table_at(&rec->bodies, g->body);
     int fate = record_fate(rec, g);
     struct slot *slot;
+    uint32_t index;
 
     if (fate == 0) {
         return;
     }
-    if (g->state_version == 0 || g->blob_version == 0 || body == NULL || !body_complete(body)) {
-        bool unfinished = (loc_flags(g->state) & GATHERED_PENDING) != 0 &&
-                          (body == NULL || body->loc == 0);
+    if (g->state_version == 0 || g->blob_version == 0 || !body_complete(body)) {
+        bool unfinished = (loc_flags(g->state) & GATHERED_PENDING) != 0 && body->loc == 0;
 
         if (fate == 2 && !unfinished) {
             g->state = loc_with_flags(g->state, GATHERED_DAMAGED);
         }
         return;
     }
-    slot = table_at(&rec->log->slots, table_take(&rec->log->slots, g->id));
+    index = table_take(&rec->log->slots, g->id);
+    slot = table_at(&rec->log->slots, index);
+    g->slot = index + 1;
     slot->state = loc_with_flags(g->state, fate == 1 ? SLOT_UNLOGGED : SLOT_LIVE);
     slot->blob = g->blob;
     body->refs++;
@@ -306,15 +306,13 @@ static void shared_install(struct spool_log *log, const struct gathered_body *bo
 static void install_record(struct recovery *rec, const struct gathered *g)
 {
     struct spool_log *log = rec->log;
-    uint32_t index = table_find(&log->slots, g->id);
-    const struct gathered_body *body = body_of(rec, g);
+    const struct gathered_body *body = table_at(&rec->bodies, g->body);
     struct slot *slot;
 
-    if (index == TABLE_NONE) {
+    if (g->slot == 0) {
         return;
     }
-    slot = table_at(&log->slots, index);
-    MUST(body != NULL);
+    slot = table_at(&log->slots, g->slot - 1);
     place_hold(log, slot->state);
     if (loc_place(slot->blob) != loc_place(slot->state)) {
         place_hold(log, slot->blob);

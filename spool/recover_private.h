@@ -20,7 +20,8 @@ struct gathered {
     uint64_t blob;
     uint64_t state_version; /* 0: none seen */
     uint64_t blob_version;
-    uint64_t body_id;
+    uint32_t body; /* index in recovery.bodies */
+    uint32_t slot; /* index + 1 in the log's slots, once it is judged alive */
 };
 #define GATHERED_PENDING 1u /* flag of state: real only with a manifest */
 #define GATHERED_DAMAGED 2u /* flag of state: a piece is missing, to be reported */

@@ -64,7 +64,7 @@ static bool row_sane(const struct row *row)
 
     switch (row->head.kind) {
     case ENTRY_RECORD:
-        return record_parse(row->extra, false, &view);
+        return record_parse(row->extra, false, &view) && view.head.body_id != 0;
     case ENTRY_SETTLED_SET:
         return row->extra.len == (uint64_t)row->head.count * sizeof(uint64_t);
     default:

@@ -19,7 +19,7 @@ static const void *window_at(const struct window *w, uint64_t offset)
 void scan_begin(struct scan *s, const struct segment_ident *ident)
 {
     s->ident = *ident;
-    s->at = FORMAT_HEADER_SIZE;
+    s->at = s->cursor = FORMAT_HEADER_SIZE;
     s->end = ident->size;
     s->need = s->at + FORMAT_BLOCK;
     s->commit_count = 0;
@@ -86,9 +86,8 @@ static void entry_emit(struct scan *s, const struct window *w, uint64_t offset, 
     s->on_entry(s->ctx, &e);
 }
 
-/* Emits every entry in [from, to) and answers where it stopped: `to`, or, for orphans (seq 0),
- * behind the last entry that began there. */
-static uint64_t entries_walk(struct scan *s, const struct window *w, uint64_t from, uint64_t to,
+/* Emits every entry in [from, to); seq 0: they stand outside any sound commit. */
+static void entries_walk(struct scan *s, const struct window *w, uint64_t from, uint64_t to,
                              uint64_t seq)
 {
     uint64_t at = from;
@@ -119,12 +118,12 @@ static uint64_t entries_walk(struct scan *s, const struct window *w, uint64_t fr
         txn_left -= txn_left > 0;
         at += entry_size(head.len);
     }
-    return to;
 }
 
 /* Asks for a window that begins at the block of `at` and reaches `need`. */
 static bool scan_more(struct scan *s, uint64_t at, uint64_t need)
 {
+    s->cursor = at;
     s->at = at / FORMAT_BLOCK * FORMAT_BLOCK;
     s->need = need < s->end ? need : s->end;
     return false;
@@ -155,59 +154,76 @@ static uint64_t orphan_end(const struct scan *s, const struct window *w, uint64_
     return end;
 }
 
+/* A sound commit at `at`: its entries, and *at moves to the block behind it. False when it reaches
+ * beyond the window: *need says how far. */
+static bool commit_take(struct scan *s, const struct window *w, const struct commit_head *commit,
+                        uint64_t *at, uint64_t *need)
+{
+    uint64_t end = *at + commit->len;
+
+    if (end > w->to && w->to < s->end) {
+        *need = end;
+        return false;
+    }
+    end = end < w->to ? end : w->to;
+    s->commit_count++;
+    s->on_commit(s->ctx, commit, *at);
+    entries_walk(s, w, *at + sizeof(*commit), end, commit->seq);
+    *at = format_up(end, FORMAT_BLOCK);
+    return true;
+}
+
+/* No sound commit begins at `at`: perhaps an entry does. Answers as commit_take(). */
+static bool orphan_take(struct scan *s, const struct window *w, uint64_t *at, uint64_t *need)
+{
+    struct entry_head entry;
+    uint64_t end;
+
+    if (*at + sizeof(entry) > w->to && w->to < s->end) {
+        *need = *at + FORMAT_BLOCK;
+        return false;
+    }
+    if (!head_at(s, w, *at, w->to, &entry)) {
+        *at += FORMAT_UNIT;
+        return true;
+    }
+    if (orphan_reach(&entry, *at) > w->to && w->to < s->end) {
+        *need = orphan_reach(&entry, *at);
+        return false;
+    }
+    end = orphan_end(s, w, *at, entry);
+    if (end > w->to) { /* cut by the end of the file */
+        *at += FORMAT_UNIT;
+        return true;
+    }
+    entries_walk(s, w, *at, end, 0);
+    *at = end;
+    return true;
+}
+
 bool scan_window(struct scan *s, const void *bytes, uint64_t offset, uint64_t len)
 {
     const struct window w = {bytes, offset, offset + len < s->end ? offset + len : s->end};
-    uint64_t at = s->at;
+    uint64_t at = s->cursor;
+    uint64_t need = 0;
 
     MUST(offset <= at && offset % FORMAT_BLOCK == 0);
     MUST(w.to == s->end || w.to >= s->need);
     while (at < w.to) {
         struct commit_head commit;
-        struct entry_head entry;
+        bool sound = false;
 
         if (at % FORMAT_BLOCK == 0 && at + sizeof(commit) <= w.to) {
             memcpy(&commit, window_at(&w, at), sizeof(commit));
-            if (commit_head_valid(&commit, &s->ident, at)) {
-                uint64_t end = at + commit.len;
-
-                if (end > w.to && w.to < s->end) {
-                    return scan_more(s, at, end);
-                }
-                end = end < w.to ? end : w.to;
-                s->commit_count++;
-                s->on_commit(s->ctx, &commit, at);
-                (void)entries_walk(s, &w, at + sizeof(commit), end, commit.seq);
-                at = format_up(end, FORMAT_BLOCK);
-                continue;
-            }
+            sound = commit_head_valid(&commit, &s->ident, at);
         }
-        if (at + sizeof(entry) > w.to) {
-            if (w.to < s->end) {
-                return scan_more(s, at, at + FORMAT_BLOCK);
-            }
-            break;
+        if (!(sound ? commit_take(s, &w, &commit, &at, &need) : orphan_take(s, &w, &at, &need))) {
+            return scan_more(s, at, need);
         }
-        if (!head_at(s, &w, at, w.to, &entry)) {
-            at += FORMAT_UNIT;
-            continue;
-        }
-        if (orphan_reach(&entry, at) > w.to && w.to < s->end) {
-            return scan_more(s, at, orphan_reach(&entry, at));
-        }
-
-        uint64_t end = orphan_end(s, &w, at, entry);
-
-        if (end > w.to) { /* cut by the end of the file */
-            at += FORMAT_UNIT;
-            continue;
-        }
-        (void)entries_walk(s, &w, at, end, 0);
-        at = end;
     }
     if (w.to < s->end) {
         return scan_more(s, at, at + FORMAT_BLOCK);
     }
-    s->at = s->end;
+    s->at = s->cursor = s->end;
     return true;
 }

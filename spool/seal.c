@@ -1,6 +1,7 @@
 /* The index of a full segment: what recovery needs, so that it reads a hundredth of the segment. */
 #include "core/base/check.h"
 #include "core/base/mem.h"
+#include "spool/commit.h"
 #include "spool/row.h"
 #include "spool/segment_pool.h"
 
@@ -21,7 +22,8 @@ static bool txn_over(const struct spool_log *log, struct slice rows, size_t at, 
     return true;
 }
 
-/* Drops the rows of transactions that are over. Mail that was delivered at once, the common kind,
+/* Drops the rows of transactions that are over. The index must not say so before the settles that
+ * ended them are durable: it is built now and written when the commits of this moment are. Mail that was delivered at once, the common kind,
  * then costs the index its settles only. Copies and changes stay: the filter of what a segment
  * may hold is built from them again. */
 static void rows_filter(const struct spool_log *log, struct slice rows, struct buf *out)
@@ -29,7 +31,6 @@ static void rows_filter(const struct spool_log *log, struct slice rows, struct b
     struct row row;
     size_t at = 0;
 
-    buf_reserve(out, rows.len);
     while (row_next(rows, &at, &row)) {
         if (row.head.kind == ENTRY_BODY && (row.head.flags & ENTRY_TXN) != 0 &&
             txn_over(log, rows, at, row.head.count)) {
@@ -84,16 +85,21 @@ static void seal_done(struct ring_op *op, int32_t res, uint32_t flags)
 void segment_seal_start(struct segment *seg)
 {
     struct spool_log *log = seg->log;
-    struct buf rows = {0};
+    struct buf rows;
+    uint64_t index_room;
 
     MUST(seg->state == SEGMENT_SEALING && seg->writes == 0);
     if (log->sp->store->params.durability == SPOOL_MEMORY) {
         seal_over(seg, true);
         return;
     }
+    seg->block = mem_take_aligned(FORMAT_BLOCK, seg->rows.len + 2 * FORMAT_BLOCK);
+    rows = (struct buf){.ptr = seg->block, .cap = seg->rows.len + FORMAT_BLOCK};
     rows_filter(log, buf_slice(&seg->rows), &rows);
+    buf_free(&seg->rows);
+    MUST(rows.ptr == seg->block); /* it cannot have grown */
+    index_room = format_up(rows.len, FORMAT_BLOCK);
 
-    uint64_t index_room = format_up(rows.len, FORMAT_BLOCK);
     struct segment_foot foot = {.log = seg->ident.log,
                                 .id = seg->ident.id,
                                 .life = seg->ident.life,
@@ -114,12 +120,33 @@ void segment_seal_start(struct segment *seg)
     seg->op_len = index_room + FORMAT_BLOCK;
     seg->op_at = 0;
     seg->op_from = foot.index_offset;
-    seg->block = mem_take_aligned(FORMAT_BLOCK, seg->op_len);
-    if (rows.len != 0) {
-        memcpy(seg->block, rows.ptr, rows.len);
-    }
     segment_foot_write(&foot, seg->block + index_room);
-    buf_free(&rows);
-    seg->op.done = seal_done;
-    seal_next(seg);
+    seg->seal_after = log->next_ordinal - 1;
+    segment_seal_tick(log);
+}
+
+static bool seal_waits(const struct segment *seg)
+{
+    return seg->state == SEGMENT_SEALING && seg->block != NULL && !seg->op.in_flight;
+}
+
+void segment_seal_tick(struct spool_log *log)
+{
+    for (uint32_t i = 0; log->state_counts[SEGMENT_SEALING] > 0 && i < log->segment_cap; i++) {
+        struct segment *seg = log->segments[i];
+
+        if (seg != NULL && seal_waits(seg) && seg->seal_after <= commit_completed(log)) {
+            seg->op.done = seal_done;
+            seal_next(seg);
+        }
+    }
+}
+
+void segment_seal_give_up(struct spool_log *log)
+{
+    for (uint32_t i = 0; i < log->segment_cap; i++) {
+        if (log->segments[i] != NULL && seal_waits(log->segments[i])) {
+            seal_over(log->segments[i], false);
+        }
+    }
 }

@@ -163,6 +163,7 @@ void segment_forget(struct segment *seg)
     seg->settle_seq_last = 0;
     seg->barrier = 0;
     seg->torn = false;
+    seg->garbage = false;
     seg->cursor = FORMAT_HEADER_SIZE;
     seg->rows_bound = 0;
     buf_free(&seg->rows);

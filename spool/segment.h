@@ -36,6 +36,7 @@ struct segment {
     bool filled;  /* every block was written at least once */
     bool torn;    /* was never sealed: what is unsound in it may have been acknowledged to nobody */
     bool pinned;  /* holds something damaged: kept for people to look at */
+    bool garbage; /* it lost something since it was begun: copying the rest gains room */
     bool dropped; /* recycling this one means unlinking it */
 
     /* What of it is needed. */
@@ -60,6 +61,7 @@ struct segment {
     struct ring_op op;
     char *block;
     uint64_t op_at, op_len, op_from;
+    uint64_t seal_after; /* the index is written once commits up to this ordinal have completed */
     struct file_work *work; /* with a worker; the pool's */
 };
 

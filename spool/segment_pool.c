@@ -50,7 +50,7 @@ static bool puts_wait(const struct spool_log *log)
     for (const struct dlist *n = log->alive.next; n != &log->alive; n = n->next) {
         const struct commit *c = CONTAINER_OF(n, struct commit, alive);
 
-        if (!c->written && commit_has_puts(c)) {
+        if (commit_has_puts(c)) {
             return true;
         }
     }
@@ -149,6 +149,26 @@ static void segment_drop(struct segment *seg)
 
 /* ---- headers ---- */
 
+/* The retry timer lets it be tried again. Until a file could be made, puts keep off the reserve. */
+static void make_failed(struct spool_log *log, int32_t res)
+{
+    log->make_blocked = true;
+    log->starved = res == -ENOSPC || res == -EDQUOT ? SPOOL_E_FULL : SPOOL_E_IO;
+    spool_retry_later(log->sp);
+    spool_kick(log->sp);
+}
+
+bool segment_pool_short(const struct spool_log *log)
+{
+    uint32_t spare = spare_count(log);
+
+    if (log->starved == SPOOL_OK) {
+        return false;
+    }
+    return spare < reserve_of(log) ||
+           (log->open == NULL && log->ready == NULL && spare <= reserve_of(log));
+}
+
 static void header_done(struct ring_op *op, int32_t res, uint32_t flags)
 {
     struct segment *seg = CONTAINER_OF(op, struct segment, op);
@@ -159,18 +179,13 @@ static void header_done(struct ring_op *op, int32_t res, uint32_t flags)
     if (res != (int32_t)FORMAT_HEADER_SIZE) {
         log->sp->counters.io_error_count++;
         segment_enter(seg, SEGMENT_FAILED);
-        log->make_blocked = true;
-        log->make_waits = res == -ENOSPC || res == -EDQUOT;
-        spool_retry_later(log->sp);
-        spool_health(log->sp);
+        make_failed(log, res);
     } else if (seg->state == SEGMENT_FREEING) {
         segment_forget(seg);
         segment_enter(seg, SEGMENT_FREE);
     } else {
         segment_enter(seg, SEGMENT_READY);
         log->ready = seg;
-        log->make_blocked = false;
-        spool_health(log->sp);
     }
     spool_kick(log->sp);
 }
@@ -249,18 +264,12 @@ static void make_done(struct ring_op *op, int32_t res, uint32_t flags)
     segment_pool_forget_work(seg);
     if (res != 0) {
         log->sp->counters.io_error_count += res != -ENOSPC && res != -EDQUOT;
-        log->make_blocked = true;
-        log->make_waits = res == -ENOSPC || res == -EDQUOT;
+        make_failed(log, res);
         segment_drop(seg);
-        spool_retry_later(log->sp);
-        spool_health(log->sp);
-        spool_kick(log->sp);
         return;
     }
-    if (log->make_blocked) {
-        log->make_blocked = false;
-        spool_health(log->sp);
-    }
+    log->make_blocked = false;
+    log->starved = SPOOL_OK;
     segment_free_begin(seg);
 }
 
@@ -305,7 +314,7 @@ static void fill_done(struct ring_op *op, int32_t res, uint32_t flags)
         fill_over(seg, true);
     } else if (op->kind == RING_WRITE && res > 0 && res % FORMAT_BLOCK == 0) {
         seg->op_at += (uint32_t)res;
-        seg->log->sp->counters.bytes_written += (uint32_t)res;
+        seg->log->sp->counters.bytes_filled += (uint32_t)res;
         fill_next(seg);
     } else {
         seg->log->sp->counters.io_error_count++;
@@ -384,24 +393,24 @@ static void open_begin(struct spool_log *log)
 static void reserve_use(struct spool_log *log)
 {
     if (puts_wait(log)) {
-        commit_refuse_puts(log, log->make_waits ? SPOOL_E_FULL : SPOOL_E_IO);
+        commit_refuse_puts(log, log->starved != SPOOL_OK ? log->starved : SPOOL_E_FULL);
     }
-    open_begin(log);
+    if (pool_urgent(log) && spare_count(log) > 0) {
+        open_begin(log);
+    }
 }
 
 static void next_prepare(struct spool_log *log)
 {
     bool urgent = pool_urgent(log);
-    bool blocked = log->make_blocked || log->sp->space_low;
+    bool plenty = log->starved == SPOOL_OK && !log->sp->space_low;
 
     if (log->ready != NULL || count_in(log, SEGMENT_OPENING) > 0 || !pool_needed(log)) {
         return;
     }
-    if (spare_count(log) > reserve_of(log) || (urgent && !blocked && spare_count(log) > 0)) {
+    if (spare_count(log) > reserve_of(log) || (urgent && plenty && spare_count(log) > 0)) {
         open_begin(log);
-    } else if (urgent && log->make_blocked) {
-        reserve_use(log);
-    } else if (urgent && blocked && spare_count(log) > 0) {
+    } else if (urgent && (log->make_blocked || (log->sp->space_low && spare_count(log) > 0))) {
         reserve_use(log);
     } else if (may_make(log)) {
         segment_make(log);

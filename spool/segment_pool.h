@@ -21,6 +21,8 @@ void segment_pool_written(struct segment *seg);
 void segment_pool_recycle(struct segment *seg);
 /* Starts making, filling and opening what will be needed. */
 void segment_pool_tick(struct spool_log *log);
+/* No file can be made, and what is left is for settles, changes and the cleaner. */
+PURE bool segment_pool_short(const struct spool_log *log);
 /* The retry timer: what was refused is tried again. */
 void segment_pool_retry(struct spool_log *log);
 /* Nothing of the pool's own is in flight. */
@@ -31,3 +33,7 @@ void segment_pool_forget_work(struct segment *seg);
 
 /* seal.c: the index. */
 void segment_seal_start(struct segment *seg); /* in SEALING, with no write in flight */
+/* Writes indexes whose time has come. */
+void segment_seal_tick(struct spool_log *log);
+/* Those that wait for commits which no disk takes go without. */
+void segment_seal_give_up(struct spool_log *log);

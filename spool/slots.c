@@ -31,6 +31,7 @@ void place_release(struct spool_log *log, uint64_t loc)
     MUST(seg->live_count > 0 && seg->live_bytes >= loc_size(loc));
     seg->live_bytes -= loc_size(loc);
     seg->live_count--;
+    seg->garbage = true;
     log->live_bytes -= loc_size(loc);
     log->clean_hint = true;
     log->dead_hint |= seg->live_count == 0;

@@ -107,13 +107,19 @@ static void memory_ops_run(struct spool *sp)
 
 /* ---- draining ---- */
 
+/* What a failing disk does not take stays unwritten: it was acknowledged to nobody. */
+static bool log_hopeless(const struct spool_log *log)
+{
+    bool no_segment = log->open == NULL && !dlist_empty(&log->ready_list);
+
+    return log->in_flight == 0 && (log->stalled || (log->make_blocked && no_segment));
+}
+
 static bool log_written(const struct spool_log *log)
 {
     bool nothing = log->in_flight == 0 && log->stage == NULL && dlist_empty(&log->ready_list);
-    /* What a failing disk does not take stays unwritten: it was acknowledged to nobody. */
-    bool hopeless = log->in_flight == 0 && (log->stalled || log->make_blocked);
 
-    return nothing || hopeless;
+    return nothing || log_hopeless(log);
 }
 
 static bool log_drained(struct spool_log *log)
@@ -127,6 +133,9 @@ static bool log_drained(struct spool_log *log)
     }
     if (log->open != NULL && log->open->cursor > FORMAT_HEADER_SIZE) {
         segment_pool_seal(log);
+    }
+    if (log_hopeless(log)) {
+        segment_seal_give_up(log);
     }
     return log->state_counts[SEGMENT_SEALING] == 0 && segment_pool_idle(log);
 }
@@ -166,6 +175,7 @@ static void spool_pump(struct post *p)
     struct spool *sp = CONTAINER_OF(p, struct spool, pump);
 
     memory_ops_run(sp);
+    spool_health(sp);
     put_resume(sp);
     for (uint32_t i = 0; i < sp->log_count; i++) {
         struct spool_log *log = &sp->logs[i];
@@ -255,6 +265,7 @@ enum spool_err spool_open(struct spool_store *store, struct shard *shard,
     sp->store = store;
     sp->events = *events;
     sp->stamp = (uint64_t)store->boot << BOOT_SHIFT;
+    sp->first_stamp = sp->stamp;
     sp->seq = sp->stamp;
     sp->pump.fn = spool_pump;
     sp->lazy.fn = lazy_fired;

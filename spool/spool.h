@@ -203,6 +203,7 @@ void spool_read(struct spool *sp, struct spool_read *r);
 struct spool_counters {
     uint64_t put_count, put_record_count, settle_count, change_count, read_count;
     uint64_t commit_count, bytes_accepted, bytes_written;
+    uint64_t bytes_filled; /* zeros, once for each new segment; not in bytes_written */
     uint64_t cleaned_segment_count, cleaned_bytes;
     uint64_t live_record_count, segment_count, free_segment_count, damaged_count;
     uint64_t io_error_count;

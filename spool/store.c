@@ -240,6 +240,20 @@ static uint32_t boot_seen(struct spool_store *store)
     return (uint32_t)seq;
 }
 
+static bool boot_counted(struct spool_store *store)
+{
+    struct buf path = {0};
+    uint64_t boot;
+    uint32_t version;
+    int err;
+
+    buf_printf(&path, "%s/format", store->meta.path);
+    buf_char(&path, '\0');
+    err = store_file_read(store->ring, path.ptr, &boot, &version);
+    buf_free(&path);
+    return err == 0;
+}
+
 /* ---- open and close ---- */
 
 static void store_paths_set(struct spool_store *store)
@@ -281,7 +295,7 @@ static enum spool_err store_open_files(struct spool_store *store, struct buf *wh
         err = logs_find(store, why);
     }
     if (err == SPOOL_OK) {
-        store->boot = boot_seen(store);
+        store->boot = boot_counted(store) ? 0 : boot_seen(store);
         err = store_boot(store->ring, store->meta.path, &store->boot, why);
     }
     if (err == SPOOL_OK && store->boot > BOOT_MAX) {

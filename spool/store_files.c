@@ -49,6 +49,16 @@ int store_file_read(struct ring *ring, const char *path, uint64_t *value_out,
     return 0;
 }
 
+void store_file_stamp(void *bytes, uint32_t version)
+{
+    struct store_file f;
+
+    memcpy(&f, bytes, sizeof(f));
+    f.version = version;
+    f.sum = file_sum(&f);
+    memcpy(bytes, &f, sizeof(f));
+}
+
 static int file_put(struct ring *ring, const char *path, const struct store_file *f)
 {
     int fd = ring->backend->fs_open(ring, path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);

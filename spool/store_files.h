@@ -15,5 +15,7 @@ NODISCARD enum spool_err store_boot(struct ring *ring, const char *meta, uint32_
 /* Whole small files, replaced atomically. The bytes are what follows a checked head. */
 NODISCARD int store_file_read(struct ring *ring, const char *path, uint64_t *value_out,
                               uint32_t *version_out);
+/* Seals the bytes of such a file as of another version; for tests of what refuses it. */
+void store_file_stamp(void *bytes, uint32_t version);
 NODISCARD int store_file_write(struct ring *ring, const char *dir, const char *name,
                                uint64_t value);

@@ -24,7 +24,7 @@ static void usage(FILE *to)
             "  --help                 print this\n"
             "\n"
             "Diagnostics go to stderr, filtered by KUMOD_LOG (target=level,...).\n"
-            "SIGTERM and SIGINT drain and exit; a second one ends at once. Accepted mail is\n"
+            "SIGTERM, SIGINT and SIGHUP drain and exit; a second one ends at once. Accepted mail is\n"
             "never lost either way.\n");
 }
 

@@ -160,7 +160,8 @@ static bool run_init(struct daemon *d, struct api_services *services, struct buf
     if (!vm_open(&e->shard, d->policy, &limits, &e->vm, why)) {
         return false;
     }
-    setup_services(&d->setup, services);
+    setup_services(e, services);
+    services->zones = &e->zones.finder;
     vm_set_services(e->vm, services);
     for (uint32_t i = 0; i < d->shard_count; i++) {
         d->engines[i]->ingress.vm = e->vm; /* which hooks there are is the same on all */
@@ -295,9 +296,10 @@ static bool build(struct daemon *d, struct api_services *services, struct buf *w
 
         ok = engine_build(e, why);
         if (ok) {
-            services[i] = services[0];
+            setup_services(e, &services[i]);
             services[i].resolver = &e->resolver;
             services[i].ids = &e->ingress.ids;
+            services[i].zones = &e->zones.finder;
             vm_set_services(e->vm, &services[i]);
         }
     }
@@ -312,8 +314,9 @@ static int daemon_fail(struct daemon *d, const struct buf *why)
 
 static int daemon_go(struct daemon *d, struct api_services *services, struct buf *why)
 {
-    if (!open_engines(d, why) || !daemon_identify(d, why) || !load_policy(d, why) ||
-        !run_init(d, services, why)) {
+    /* The user is changed before the first directory is made, so that it can use what it made. */
+    if (!open_engines(d, why) || !daemon_identify(d, why) || !daemon_drop_privileges(d, why) ||
+        !load_policy(d, why) || !run_init(d, services, why)) {
         return daemon_fail(d, why);
     }
     if (d->options->validate) {
@@ -323,8 +326,8 @@ static int daemon_go(struct daemon *d, struct api_services *services, struct buf
         }
         return 0;
     }
-    if (!daemon_signals_open(d, why) || !build(d, services, why) ||
-        !daemon_drop_privileges(d, why)) {
+    daemon_drop_capabilities();
+    if (!daemon_signals_open(d, why) || !build(d, services, why)) {
         return daemon_fail(d, why);
     }
     say_banner(d);

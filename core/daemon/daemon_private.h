@@ -44,4 +44,7 @@ void daemon_stop(struct daemon *d, const char *cause);
 void daemon_phase_done(struct engine *e);
 /* identity.c */
 NODISCARD bool daemon_identify(struct daemon *d, struct buf *why);
+/* Becomes --user, keeping only the right to bind ports below 1024 ... */
 NODISCARD bool daemon_drop_privileges(struct daemon *d, struct buf *why);
+/* ... which goes, too, once everything is bound. */
+void daemon_drop_capabilities(void);

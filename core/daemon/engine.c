@@ -12,8 +12,8 @@
 static const struct ring_params ring_sizes = {
     .sq_entries = 4096,
     .cq_entries = 65536,
-    .ingress_buffers = 4096,
-    .egress_buffers = 1024,
+    .ingress_buffers = 512,
+    .egress_buffers = 256,
     .workers = 1,
 };
 
@@ -45,6 +45,7 @@ bool engine_open(struct engine *e, struct daemon *d, uint32_t index, struct buf 
     shard_call_init(&e->shard);
     e->shard.owner = e;
     ingress_init(&e->ingress, &e->shard);
+    zones_init(&e->zones, &e->shard.ring);
     return true;
 }
 
@@ -70,8 +71,7 @@ static void spool_unlogged_event(void *ctx, const struct spool_unlogged *unlogge
 {
     struct engine *e = ctx;
 
-    e->relogged_count++;
-    relog(e, unlogged);
+    relog(&e->relogger, unlogged);
 }
 
 static void spool_recovered_event(void *ctx, uint64_t record_count)
@@ -151,12 +151,15 @@ static void engine_wire(struct engine *e)
 {
     struct daemon *d = e->daemon;
 
+    e->relogger.diag = &e->diag;
+    e->relogger.log = e->log;
     queue_mgr_init(&e->queue, &e->shard);
     e->queue.vm = e->vm;
     e->queue.configs = &e->configs;
     e->queue.spool = e->spool;
     e->queue.log = e->log;
     e->queue.ledger = &e->ledger;
+    e->queue.zones = &e->zones.finder;
     e->queue.promoter = &egress_promoter;
     e->queue.promoter_ctx = &e->egress;
 
@@ -169,6 +172,7 @@ static void engine_wire(struct engine *e)
 
     e->ingress.vm = e->vm;
     e->ingress.log = e->log;
+    e->ingress.diag = &e->diag;
     e->ingress.queue = &e->queue;
     e->ingress.hostname = buf_slice(&d->hostname);
     message_ids_init(&e->ingress.ids, e->shard.index, spool_store_boot_count(d->store), d->node);
@@ -211,6 +215,7 @@ bool engine_start(struct engine *e, struct buf *why)
     }
     e->queue.spool = e->spool;
     e->ingress.spool = e->spool;
+    e->relogger.spool = e->spool;
     queue_mgr_start(&e->queue);
     egress_start(&e->egress);
     ingress_start(&e->ingress);
@@ -245,6 +250,7 @@ void engine_stop(struct engine *e, enum engine_phase phase)
         egress_drain(&e->egress, egress_drained, e);
         break;
     case ENGINE_STOP_LOG:
+        relogger_stop(&e->relogger);
         log_drain(e->log, phase_done, e);
         break;
     case ENGINE_STOP_SPOOL:
@@ -268,6 +274,7 @@ void engine_close(struct engine *e)
         ingress_free(&e->ingress);
         queue_mgr_free(&e->queue); /* its queues hold on to routes and ready queues */
         egress_free(&e->egress);
+        relogger_free(&e->relogger);
         log_free(&e->log);
         spool_close(&e->spool);
         ledger_free(&e->ledger);
@@ -285,6 +292,7 @@ void engine_free(struct engine *e)
         ring_close(&e->shard.ring);
         mail_free(&e->shard);
     }
+    zones_free(&e->zones);
     diag_free(&e->diag);
     mem_give(e);
 }

@@ -7,6 +7,8 @@
 
 #include "core/base/diag.h"
 #include "core/config/resolve.h"
+#include "core/daemon/relog.h"
+#include "core/daemon/zones.h"
 #include "core/egress/egress.h"
 #include "core/ingress/ingress.h"
 #include "core/limit/ledger.h"
@@ -24,6 +26,7 @@ struct engine {
     struct shard shard;
     struct daemon *daemon;
     struct diag diag;
+    struct zones zones;
     struct vm *vm;
     struct config_resolver configs;
     struct ledger ledger;
@@ -33,8 +36,8 @@ struct engine {
     struct queue_mgr queue;
     struct egress egress;
     struct ingress ingress;
+    struct relogger relogger;
     uint64_t recovered_count;
-    uint64_t relogged_count;
     struct shard_call report;      /* sent to shard 0 */
     struct timer finish_retry;
     void (*phase_done)(struct engine *e);

@@ -4,10 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "core/base/uuid.h"
@@ -143,13 +146,21 @@ bool daemon_identify(struct daemon *d, struct buf *why)
     return find_node_id(d, why);
 }
 
+static int set_capabilities(uint32_t low)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2] = {{.effective = low, .permitted = low}};
+
+    return (int)syscall(SYS_capset, &header, data);
+}
+
 bool daemon_drop_privileges(struct daemon *d, struct buf *why)
 {
     const char *user = d->options->user;
     struct passwd *entry;
 
     if (user == NULL) {
-        if (geteuid() == 0) {
+        if (geteuid() == 0 && !d->options->validate) {
             BUF_LIT(why, "When running as root, you must set --user to the user to run as");
             return false;
         }
@@ -170,9 +181,18 @@ bool daemon_drop_privileges(struct daemon *d, struct buf *why)
     if (entry->pw_uid == 0) {
         return true;
     }
-    if (setgroups(0, NULL) != 0 || setgid(entry->pw_gid) != 0 || setuid(entry->pw_uid) != 0) {
+    if (prctl(PR_SET_KEEPCAPS, 1) != 0 || setgroups(0, NULL) != 0 ||
+        setgid(entry->pw_gid) != 0 || setuid(entry->pw_uid) != 0 ||
+        set_capabilities(UINT32_C(1) << CAP_NET_BIND_SERVICE) != 0) {
         buf_printf(why, "becoming user %s: %s", user, strerror(errno));
         return false;
     }
     return true;
+}
+
+void daemon_drop_capabilities(void)
+{
+    if (geteuid() != 0) {
+        (void)set_capabilities(0);
+    }
 }

@@ -7,6 +7,12 @@
 #include "core/daemon/daemon_private.h"
 #include "core/daemon/engine.h"
 
+/* The services' ctx is the engine whose policy calls. */
+static struct setup *setup_of(void *ctx)
+{
+    return &((struct engine *)ctx)->daemon->setup;
+}
+
 void setup_init(struct setup *s, struct daemon *d)
 {
     *s = (struct setup){.daemon = d, .dns = DNS_PARAMS_DEFAULT, .resolver = DNS_CONFIG_DEFAULT};
@@ -52,7 +58,7 @@ bool setup_check(const struct setup *s, struct buf *why)
 
 static bool define_spool(void *ctx, const struct json *params, struct buf *why)
 {
-    struct setup *s = ctx;
+    struct setup *s = setup_of(ctx);
     struct spool_config config;
 
     if (!spool_config_read(params, &config, why)) {
@@ -164,7 +170,7 @@ static bool log_fill(struct setup_log *l, struct buf *why)
 
 static bool configure_local_logs(void *ctx, const struct json *params, struct buf *why)
 {
-    struct setup *s = ctx;
+    struct setup *s = setup_of(ctx);
     struct setup_log *l = MEM_NEW(struct setup_log);
 
     if (!local_logs_config_read(params, &l->config, why)) {
@@ -227,9 +233,32 @@ static bool listen_everywhere(struct setup *s, struct ingress_endpoint *e, struc
     return true;
 }
 
+/* Options whose effect is not there yet and whose absence would let in what they keep out. */
+static bool listener_supported(const struct listener_params *p, struct buf *why)
+{
+    const char *option = p->require_proxy_protocol                         ? "require_proxy_protocol"
+                         : p->tls_required_client_ca.kind != KEY_SOURCE_NONE ? "tls_required_client_ca"
+                                                                             : NULL;
+
+    for (uint32_t i = 0; option == NULL && i < p->peer.count; i++) {
+        if (!listener_supported(p->peer.items[i].params, why)) {
+            return false;
+        }
+    }
+    for (uint32_t i = 0; option == NULL && i < p->via.count; i++) {
+        if (!listener_supported(p->via.items[i].params, why)) {
+            return false;
+        }
+    }
+    if (option != NULL) {
+        buf_printf(why, "listener option %s is not supported yet", option);
+    }
+    return option == NULL;
+}
+
 static bool start_esmtp_listener(void *ctx, const struct json *params, struct buf *why)
 {
-    struct setup *s = ctx;
+    struct setup *s = setup_of(ctx);
     struct setup_endpoint *e = MEM_NEW(struct setup_endpoint);
 
     if (!listener_config_read(params, &e->endpoint.config, why)) {
@@ -239,7 +268,8 @@ static bool start_esmtp_listener(void *ctx, const struct json *params, struct bu
     if (!listen_parse(slice_str(e->endpoint.config.listen), &e->endpoint.addr)) {
         buf_printf(why, "failed to bind to %s: it is not an address and a port",
                    e->endpoint.config.listen);
-    } else if (s->daemon->options->validate || listen_everywhere(s, &e->endpoint, why)) {
+    } else if (listener_supported(&e->endpoint.config.params, why) &&
+               (s->daemon->options->validate || listen_everywhere(s, &e->endpoint, why))) {
         e->next = s->endpoints;
         s->endpoints = e;
         return true;
@@ -253,7 +283,7 @@ static bool start_esmtp_listener(void *ctx, const struct json *params, struct bu
 
 static bool configure_resolver(void *ctx, const struct json *params, struct buf *why)
 {
-    struct setup *s = ctx;
+    struct setup *s = setup_of(ctx);
 
     struct dns_config fresh = DNS_CONFIG_DEFAULT;
 
@@ -268,18 +298,20 @@ static bool configure_resolver(void *ctx, const struct json *params, struct buf 
 
 static bool set_filter(void *ctx, struct slice filter, struct buf *why)
 {
-    struct setup *s = ctx;
-    bool ok = true;
+    struct engine *e = ctx;
+    struct daemon *d = e->daemon;
+    bool ok = diag_set_filter(&e->diag, filter, why);
 
-    for (uint32_t i = 0; ok && i < s->daemon->shard_count; i++) {
-        ok = diag_set_filter(&s->daemon->engines[i]->diag, filter, why);
+    /* While init runs no other shard does; later each shard hears of it in its own handler. */
+    for (uint32_t i = 0; ok && !e->started && i < d->shard_count; i++) {
+        ok = diag_set_filter(&d->engines[i]->diag, filter, why);
     }
     return ok;
 }
 
 static void notice(void *ctx, struct slice name, struct slice reason)
 {
-    struct setup *s = ctx;
+    struct setup *s = setup_of(ctx);
 
     for (struct slice rest = buf_slice(&s->said); rest.len > 0;) {
         size_t end = slice_find_char(rest, '\n');
@@ -291,20 +323,35 @@ static void notice(void *ctx, struct slice name, struct slice reason)
     }
     buf_put(&s->said, name);
     buf_char(&s->said, '\n');
-    diag_warn(&s->daemon->engines[0]->diag, "config", "%.*s: %.*s", SLICE_ARG(name),
+    diag_warn(&((struct engine *)ctx)->diag, "config", "%.*s: %.*s", SLICE_ARG(name),
               SLICE_ARG(reason));
 }
 
-void setup_services(struct setup *s, struct api_services *out)
+/* kumo.log_*; the line says where in the policy it came from. */
+static void say(void *ctx, enum vm_log_level level, struct slice line)
+{
+    static const enum diag_level levels[] = {
+        [VM_LOG_ERROR] = DIAG_ERROR,
+        [VM_LOG_WARN] = DIAG_WARN,
+        [VM_LOG_INFO] = DIAG_INFO,
+        [VM_LOG_DEBUG] = DIAG_DEBUG,
+    };
+    struct engine *e = ctx;
+
+    diag_say(&e->diag, levels[level], "lua", "%.*s", SLICE_ARG(line));
+}
+
+void setup_services(struct engine *e, struct api_services *out)
 {
     *out = (struct api_services){
-        .ctx = s,
+        .ctx = e,
         .define_spool = define_spool,
         .start_esmtp_listener = start_esmtp_listener,
         .configure_local_logs = configure_local_logs,
         .configure_resolver = configure_resolver,
         .configure_unbound_resolver = configure_resolver,
         .notice = notice,
+        .log = say,
         .set_log_filter = set_filter,
     };
 }

@@ -14,6 +14,7 @@
 #include "policy/api/services.h"
 
 struct daemon;
+struct engine;
 
 struct setup_log {
     struct setup_log *next;
@@ -40,8 +41,8 @@ struct setup {
 
 void setup_init(struct setup *s, struct daemon *d);
 void setup_free(struct setup *s);
-/* Fills the function pointers; ctx is the setup. */
-void setup_services(struct setup *s, struct api_services *out);
+/* Fills the function pointers; ctx is the engine whose policy calls. */
+void setup_services(struct engine *e, struct api_services *out);
 /* Is everything there that a start needs? */
 NODISCARD bool setup_check(const struct setup *s, struct buf *why);
 /* The spool's parameters; slices borrow from the setup, `paths` is given back by the caller. */

@@ -35,12 +35,14 @@ struct egress {
     struct resolver *resolver;
     struct hmap routes;   /* struct route, by routing domain or mx_list */
     struct hmap readyqs;  /* struct readyq, by name */
+    struct hmap limits;   /* struct shared_limit, by name */
     struct timer maintain;
     struct slice hostname;
     struct egress_counters counters;
     uint64_t held_bytes;     /* of messages that wait here with their content in memory */
     uint64_t held_bytes_max; /* beyond it content is dropped and read back when its turn comes */
     uint32_t lane_count;
+    uint32_t promotion_count;
     bool draining;
     void (*drained)(void *ctx); /* after egress_drain(), when the last connection is gone */
     void *drained_ctx;

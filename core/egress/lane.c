@@ -6,6 +6,8 @@
 #include "core/base/mem.h"
 #include "core/base/uuid.h"
 
+#define GRACE_MAX_MS 86400000u
+
 static void lane_resumed(struct post *p);
 static void lane_timer_fired(struct timer *t);
 
@@ -76,7 +78,9 @@ static struct slice lane_ehlo_name(const struct lane *l)
     return l->rq->eg->hostname;
 }
 
-void lane_open(struct readyq *rq)
+static void lane_grace_over(struct timer *t);
+
+void lane_open(struct readyq *rq, struct limit_set *limits)
 {
     const struct egress_path_config *path = readyq_path(rq);
     struct ring *ring = &rq->eg->shard->ring;
@@ -84,7 +88,10 @@ void lane_open(struct readyq *rq)
     struct uuid id = uuid_v4(ring_random(ring), ring_random(ring));
 
     l->rq = rq;
+    l->limits = limits;
     l->fd = -1;
+    l->rate_paid = PATH_RATES_BEGIN;
+    l->grace.fn = lane_grace_over;
     l->resume.fn = lane_resumed;
     l->timer.fn = lane_timer_fired;
     memcpy(l->session_id, id.bytes, sizeof(l->session_id));
@@ -124,8 +131,8 @@ static void lane_loaded(struct message_load *load, enum spool_err err)
     }
     if (l->state == LANE_LOADING) {
         lane_enter(l, LANE_NEXT);
-        lane_next(l);
-    } else if (l->state == LANE_NEXT) {
+    }
+    if (l->state == LANE_NEXT) {
         lane_next(l);
     }
 }
@@ -158,7 +165,7 @@ void lane_next(struct lane *l)
     }
     if (l->m != NULL) {
         lane_hold(l);
-    } else if (!l->conn_open || lane_must_stop(l)) {
+    } else if (!l->conn_open || lane_must_stop(l) || limit_set_wanted(l->limits)) {
         lane_finish(l);
     } else {
         lane_enter(l, LANE_IDLE);
@@ -212,9 +219,8 @@ void lane_recall_one(struct readyq *rq)
 
 /* ---- the end ---- */
 
-void lane_forget_message(struct lane *l)
+void lane_forget_recipients(struct lane *l)
 {
-    l->m = NULL;
     MEM_FREE(&l->recipients);
     MEM_FREE(&l->recipient_state);
     MEM_FREE(&l->batch);
@@ -222,6 +228,21 @@ void lane_forget_message(struct lane *l)
     l->recipient_count = 0;
     l->batch_count = 0;
     buf_free(&l->stuffed);
+}
+
+void lane_forget_message(struct lane *l)
+{
+    l->m = NULL;
+    l->rate_paid = PATH_RATES_BEGIN;
+    lane_forget_recipients(l);
+}
+
+void lane_return_message(struct lane *l)
+{
+    struct message *m = l->m;
+
+    lane_forget_message(l);
+    queue_reinsert(l->rq->eg->queue, m, INSERT_PEER_CLOSED_CONNECTION);
 }
 
 void lane_finish(struct lane *l)
@@ -255,17 +276,19 @@ void lane_end(struct lane *l)
     if (lane_busy(l)) {
         return; /* whoever ends last comes back here */
     }
-    MUST(l->m == NULL);
+    MUST(l->m == NULL && l->verdict == NULL);
     dlist_remove(&l->link);
+    timer_cancel(&eg->shard->timers, &l->grace);
     shard_unpost(eg->shard, &l->resume);
     smtp_client_free(&l->client);
     addr_plan_free(&l->plan);
     buf_free(&l->failures);
     buf_free(&l->texts);
     buf_free(&l->stuffed);
-    mem_give(l);
+    buf_free(&l->verdicts);
     eg->lane_count--;
-    readyq_lane_ended(rq);
+    readyq_lane_ended(rq, l->limits);
+    mem_give(l);
     lanes_drained_check(eg);
 }
 
@@ -294,11 +317,21 @@ static void lane_timer_fired(struct timer *t)
     case LANE_NEXT:
     case LANE_LOADING:
     case LANE_PLANNING:
+    case LANE_JUDGING:
     case LANE_CLOSING:
     case LANE_ENDED:
     case LANE_STATE_COUNT:
         break;
     }
+}
+
+/* What is under way when the drain begins may take as long as the path says. */
+static void lane_give_grace(struct lane *l)
+{
+    struct shard *sh = l->rq->eg->shard;
+    uint64_t ms = ms_of(egress_path_shutdown_timeout(readyq_path(l->rq)));
+
+    timer_arm(&sh->timers, &l->grace, shard_now_ms(sh) + (ms < GRACE_MAX_MS ? ms : GRACE_MAX_MS));
 }
 
 static void lane_stop(struct lane *l, bool cut)
@@ -308,7 +341,8 @@ static void lane_stop(struct lane *l, bool cut)
     case LANE_CONN_RATE:
     case LANE_RATE:
         lane_enter(l, LANE_NEXT);
-        lane_next(l);
+        lane_return_message(l);
+        lane_finish(l);
         break;
     case LANE_IDLE:
         lane_enter(l, LANE_NEXT);
@@ -319,11 +353,20 @@ static void lane_stop(struct lane *l, bool cut)
         lane_candidate_failed(l, SLICE("shutting down"));
         break;
     default:
-        if (cut && l->conn_open) {
+        if (!cut) {
+            lane_give_grace(l);
+        } else if (l->state == LANE_JUDGING) {
+            lane_judge_cut(l);
+        } else if (l->conn_open) {
             lane_act(l, smtp_client_lost(&l->client, SLICE("shutting down")));
         }
         break;
     }
+}
+
+static void lane_grace_over(struct timer *t)
+{
+    lane_stop(CONTAINER_OF(t, struct lane, grace), true);
 }
 
 void lanes_stop(struct readyq *rq, bool cut)
@@ -346,7 +389,7 @@ static void drained_tell(struct egress *eg)
 
 void lanes_drained_check(struct egress *eg)
 {
-    if (eg->draining && eg->drained != NULL && eg->lane_count == 0) {
+    if (eg->draining && eg->drained != NULL && eg->lane_count == 0 && eg->promotion_count == 0) {
         drained_tell(eg);
     }
 }

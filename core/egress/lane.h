@@ -41,7 +41,13 @@ struct lane {
     struct addr_plan plan;  /* this session's addresses, tried in order */
     const struct addr_target *target; /* in plan: the one being tried or talked to */
     struct ip_port address; /* its address, with the port that counts */
+    struct timer grace;     /* while draining: then what is under way is cut */
+    struct limit_set *limits; /* shared limits of which it holds a place */
     struct token_ask token;
+    struct vm_call *verdict; /* while JUDGING */
+    struct buf verdicts;     /* lane_judge.c: what the policy made of this batch's replies */
+    uint32_t verdict_next;   /* of the batch: whose reply is looked at next */
+    uint32_t rate_asked, rate_paid; /* index into the path's message rates */
     struct slice *recipients; /* of m, borrowed from its content; all of them */
     uint8_t *recipient_state; /* enum lane_recipient */
     uint32_t recipient_count;
@@ -52,6 +58,7 @@ struct lane {
     struct buf failures;    /* why candidates failed, ", " between */
     struct buf texts;       /* scratch of records */
     uint32_t failure_count;
+    uint32_t unplumbed_count; /* of them: the source's address is not ours */
     uint32_t delivered_this_connection;
     uint32_t attempted_count; /* transactions begun in this session */
     uint64_t class_ms[SMTP_TIMEOUT_COUNT];
@@ -63,8 +70,10 @@ struct lane {
     uint8_t state;          /* enum lane_state; written by lane_enter() alone */
     bool conn_open;         /* conn is in use: its closed() has not run */
     bool planned;
-    bool rate_paid;         /* a token of max_connection_rate is in hand */
-    bool message_paid;      /* a token of max_message_rate is in hand */
+    bool conn_rate_paid;    /* a token of max_connection_rate is in hand */
+    bool broken;            /* the connection ended while a batch was under way */
+    bool timed_out;         /* and it was us who lost patience */
+    bool next_host;         /* what was not sent goes to the next host of this session */
     bool recalled;          /* end after this message: another shard is short of connections */
     bool cut;               /* the drain is over: end now */
     bool tried_again;       /* the batch before this one was told of too many recipients */
@@ -72,8 +81,8 @@ struct lane {
 
 enum lane_recipient { RECIPIENT_WAITS = 0, RECIPIENT_SETTLED, RECIPIENT_TRANSIENT };
 
-/* The ready queue's connection place is taken; the lane goes to work from the loop. */
-void lane_open(struct readyq *rq);
+/* The connection's places are taken; the lane goes to work from the loop. */
+void lane_open(struct readyq *rq, struct limit_set *limits);
 /* One idle lane takes the next message; false when none is idle. */
 bool lane_wake_one(struct readyq *rq);
 /* One lane of the queue ends as soon as it can. */
@@ -116,11 +125,30 @@ void lane_send_timer(struct lane *l);
 
 /* lane_outcome.c */
 void lane_session_facts(const struct lane *l, struct record_session *out);
+enum lane_after {
+    LANE_GIVE_BACK = 0, /* what was not sent goes back to the scheduled queue */
+    LANE_SAME_HOST,     /* another batch may follow on this connection */
+    LANE_NEXT_HOST,     /* what was not sent is tried with the next host */
+};
+
 /* Every recipient of the batch has an outcome. Records them; the message is settled, retried, or
  * has recipients left for another batch (true). */
-bool lane_settle_batch(struct lane *l, bool may_go_on);
+bool lane_settle_batch(struct lane *l, enum lane_after after);
 /* The message fails as a whole without having been sent. */
 void lane_fail_message(struct lane *l, uint16_t code, struct slice content);
 void lane_forget_message(struct lane *l);
+void lane_forget_recipients(struct lane *l);
+/* Held and not sent: back for another choice of path, nobody is charged. */
+void lane_return_message(struct lane *l);
 /* The peer hung up between transactions. */
 void lane_lost_between(struct lane *l);
+
+/* lane_judge.c: the batch has its replies; the policy may rewrite them; then lane_judged(). */
+void lane_judge(struct lane *l);
+/* No time is left for the policy. */
+void lane_judge_cut(struct lane *l);
+/* The code that counts. */
+PURE uint16_t lane_verdict_code(const struct lane *l, const struct smtp_outcome *o);
+
+/* lane_send.c */
+void lane_judged(struct lane *l);

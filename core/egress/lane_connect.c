@@ -6,8 +6,6 @@
 #include <errno.h>
 #include <string.h>
 
-static void lane_try_next(struct lane *l);
-
 static bool lane_is_stopping(const struct lane *l)
 {
     return l->rq->eg->draining || l->cut;
@@ -139,14 +137,15 @@ static void lane_exhausted(struct lane *l)
 
     if (lane_is_stopping(l) || (l->failure_count == 0 && l->attempted_count > 0)) {
         /* Used up by earlier messages, or no time left: this one is not charged for it. */
-        struct message *m = l->m;
-
-        lane_forget_message(l);
-        queue_reinsert(rq->eg->queue, m, INSERT_PEER_CLOSED_CONNECTION);
+        lane_return_message(l);
         lane_finish(l);
         return;
     }
     BUF_LIT(&text, "KumoMTA internal: failed to connect to any candidate hosts: ");
+    if (l->unplumbed_count > 0 && l->unplumbed_count == l->failure_count) {
+        BUF_LIT(&text, "All failures are related to having an unplumbed source address. "
+                       "Are the network interfaces provisioned correctly? ");
+    }
     buf_put(&text, buf_slice(&l->failures));
     rq->eg->counters.connect_failure_count++;
     lane_fail_message(l, 400, buf_slice(&text));
@@ -209,9 +208,13 @@ static void lane_conn_closed(struct conn *c)
         return;
     }
     MUST(l->state == LANE_CLOSING);
+    if (l->load.in_flight) { /* it goes on when the message is there */
+        lane_enter(l, LANE_LOADING);
+        return;
+    }
     lane_enter(l, LANE_NEXT);
     if (l->m != NULL) {
-        lane_try_next(l);
+        lane_connect(l);
     } else if (addr_plan_left(&l->plan) == 0 || lane_is_stopping(l)) {
         lane_finish(l); /* the next message gets a fresh session */
     } else {
@@ -307,7 +310,7 @@ static void lane_socket_closed(struct ring_op *op, int32_t res, uint32_t flags)
     if (l->state != LANE_NEXT) {
         lane_enter(l, LANE_NEXT);
     }
-    lane_try_next(l);
+    lane_connect(l);
 }
 
 static void lane_drop_socket(struct lane *l)
@@ -375,6 +378,7 @@ static bool lane_open_socket(struct lane *l)
     if (res == 0) {
         return true;
     }
+    l->unplumbed_count += res == -EADDRNOTAVAIL ? 1 : 0;
     BUF_LIT(&l->texts, "bind ");
     ip_put(&l->texts, &from.ip);
     buf_printf(&l->texts, " for %s failed: %s while attempting to connect to %s", source->name,
@@ -412,7 +416,7 @@ static void lane_try_next(struct lane *l)
 static void lane_rate_answered(struct lane *l, uint64_t wait_ns)
 {
     if (wait_ns == 0) {
-        l->rate_paid = true;
+        l->conn_rate_paid = true;
         lane_connect(l);
         return;
     }
@@ -458,10 +462,11 @@ void lane_connect(struct lane *l)
         lane_exhausted(l);
     } else if (!l->planned) {
         lane_make_plan(l);
-    } else if (readyq_path(l->rq)->has_max_connection_rate && !l->rate_paid) {
+    } else if (readyq_path(l->rq)->has_max_connection_rate && !l->conn_rate_paid &&
+               addr_plan_left(&l->plan) > 0 && !lane_is_stopping(l)) {
         lane_pay_rate(l);
     } else {
-        l->rate_paid = false;
+        l->conn_rate_paid = false;
         lane_try_next(l);
     }
     buf_free(&why);

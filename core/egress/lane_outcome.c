@@ -47,9 +47,10 @@ static enum smtp_disposition judge(const struct lane *l, uint32_t nth,
                                    const struct smtp_outcome *o)
 {
     const struct smtp_judged judged = {
-        .code = o->code,
+        .code = lane_verdict_code(l, o),
         .enhanced = o->enhanced,
         .command = o->command,
+        .rewritten = lane_verdict_code(l, o) != o->code,
         .first_or_only = nth == 0,
     };
     enum smtp_disposition d = smtp_disposition(&judged);
@@ -71,7 +72,7 @@ struct outcome_group {
     struct record_outcome outcome;
     uint32_t reply_index;
     enum smtp_disposition disposition;
-    struct buf command, recipients;
+    struct buf command, recipients, content; /* content: of a rewritten reply */
 };
 
 static void group_add(struct outcome_group *g, struct slice addr)
@@ -83,9 +84,10 @@ static void group_add(struct outcome_group *g, struct slice addr)
     g->outcome.recipient_count++;
 }
 
-static struct outcome_group *group_find(struct buf *groups, const struct smtp_outcome *o,
-                                        enum smtp_disposition d)
+static struct outcome_group *group_find(const struct lane *l, struct buf *groups,
+                                        const struct smtp_outcome *o, enum smtp_disposition d)
 {
+    const uint16_t code = lane_verdict_code(l, o);
     struct outcome_group *all = (struct outcome_group *)groups->ptr;
     struct outcome_group fresh = {.reply_index = o->reply_index, .disposition = d};
 
@@ -96,12 +98,16 @@ static struct outcome_group *group_find(struct buf *groups, const struct smtp_ou
     }
     fresh.outcome = (struct record_outcome){
         .type = record_type(d),
-        .code = o->code,
+        .code = code,
         .enhanced_class = o->enhanced.class,
         .enhanced_subject = o->enhanced.subject,
         .enhanced_detail = o->enhanced.detail,
         .content = o->content,
     };
+    if (code != o->code) {
+        buf_put(&fresh.content, o->content);
+        buf_printf(&fresh.content, " (kumomta: status was rewritten from %u -> %u)", o->code, code);
+    }
     buf_append(groups, &fresh, sizeof(fresh));
     return (struct outcome_group *)(groups->ptr + groups->len - sizeof(fresh));
 }
@@ -113,6 +119,7 @@ static void groups_free(struct buf *groups)
     for (size_t i = 0; i < groups->len / sizeof(*all); i++) {
         buf_free(&all[i].command);
         buf_free(&all[i].recipients);
+        buf_free(&all[i].content);
     }
     buf_free(groups);
 }
@@ -155,7 +162,7 @@ static uint32_t lane_group(struct lane *l, bool may_go_on, struct buf *groups)
         if (d == SMTP_TOO_MANY) {
             d = SMTP_TRANSIENT;
         }
-        g = group_find(groups, &o, d);
+        g = group_find(l, groups, &o, d);
         if (g->command.len == 0) {
             smtp_client_command_put(&l->client, &o, &g->command);
         }
@@ -204,6 +211,9 @@ static void outcomes_complete(struct lane *l, struct buf *groups, struct buf *ou
     for (size_t i = 0; i < groups->len / sizeof(*all); i++) {
         all[i].outcome.command = buf_slice(&all[i].command);
         all[i].outcome.recipients = buf_slice(&all[i].recipients);
+        if (all[i].content.len > 0) {
+            all[i].outcome.content = buf_slice(&all[i].content);
+        }
         buf_append(outcomes, &all[i].outcome, sizeof(all[i].outcome));
     }
 }
@@ -230,7 +240,16 @@ static void lane_retry_rest(struct lane *l, const struct record_outcome *outcome
     queue_retry(queue, m, &how);
 }
 
-static void lane_settle_groups(struct lane *l, struct buf *groups, bool more)
+/* The message stays held, without those that have their outcome. */
+static void lane_keep_rest(struct lane *l)
+{
+    if (lane_has(l, RECIPIENT_SETTLED)) {
+        lane_reduce_recipients(l);
+    }
+    lane_forget_recipients(l);
+}
+
+static void lane_settle_groups(struct lane *l, struct buf *groups, enum lane_after after, bool more)
 {
     struct queue_mgr *queue = l->rq->eg->queue;
     struct record_session session;
@@ -246,6 +265,9 @@ static void lane_settle_groups(struct lane *l, struct buf *groups, bool more)
         for (uint32_t i = 0; i < count; i++) {
             queue_record(queue, l->m, &list[i], &session);
         }
+        if (after == LANE_NEXT_HOST) {
+            lane_keep_rest(l);
+        }
     } else if (lane_has(l, RECIPIENT_TRANSIENT) || lane_has(l, RECIPIENT_WAITS)) {
         lane_retry_rest(l, list, count, &session);
     } else {
@@ -257,27 +279,24 @@ static void lane_settle_groups(struct lane *l, struct buf *groups, bool more)
     buf_free(&outcomes);
 }
 
-bool lane_settle_batch(struct lane *l, bool may_go_on)
+bool lane_settle_batch(struct lane *l, enum lane_after after)
 {
     struct buf groups = {0};
-    uint32_t again = lane_group(l, may_go_on, &groups);
-    bool more = may_go_on && lane_has(l, RECIPIENT_WAITS);
+    uint32_t again = lane_group(l, after == LANE_SAME_HOST, &groups);
+    bool more = after != LANE_GIVE_BACK &&
+                (lane_has(l, RECIPIENT_WAITS) ||
+                 (after == LANE_NEXT_HOST && lane_has(l, RECIPIENT_TRANSIENT)));
 
     l->tried_again = again > 0;
-    lane_settle_groups(l, &groups, more);
+    lane_settle_groups(l, &groups, after, more);
     groups_free(&groups);
     return more;
 }
 
 void lane_lost_between(struct lane *l)
 {
-    struct message *m = l->m;
-
-    if (m != NULL && l->state != LANE_LOADING) { /* it was not sent: nobody is charged */
-        lane_forget_message(l);
-        lane_disconnect(l);
-        queue_reinsert(l->rq->eg->queue, m, INSERT_PEER_CLOSED_CONNECTION);
-        return;
+    if (l->m != NULL && l->state != LANE_LOADING) { /* it was not sent: nobody is charged */
+        lane_return_message(l);
     }
     lane_disconnect(l);
 }

@@ -40,8 +40,8 @@ void lane_throttled(struct lane *l, uint64_t wait_ns, enum lane_state state,
 static void message_rate_answered(struct lane *l, uint64_t wait_ns)
 {
     if (wait_ns == 0) {
-        l->message_paid = true;
-        lane_send(l);
+        l->rate_paid = l->rate_asked;
+        lane_send(l); /* where the next one is asked */
     } else {
         lane_throttled(l, wait_ns, LANE_RATE, INSERT_MESSAGE_RATE_THROTTLE);
     }
@@ -59,19 +59,32 @@ static void message_rate_answered_later(struct token_ask *ask, uint64_t wait_ns)
     }
 }
 
-static void lane_pay_message_rate(struct lane *l)
+/* Takes one token after the other; true when all are in hand. */
+static bool lane_pay_message_rates(struct lane *l)
 {
+    const struct egress_path_config *path = readyq_path(l->rq);
+    const struct path_rates rates = {
+        .own = path->has_max_message_rate ? &path->max_message_rate : NULL,
+        .shared = &path->additional_message_rate_throttles,
+    };
     uint64_t wait_ns;
 
-    buf_clear(&l->texts);
-    BUF_LIT(&l->texts, "kumomta.max_message_rate.");
-    buf_put(&l->texts, readyq_name(l->rq));
-    l->token.fn = message_rate_answered_later;
-    if (lane_take_token(l, &readyq_path(l->rq)->max_message_rate, &wait_ns)) {
-        message_rate_answered(l, wait_ns);
-    } else {
-        lane_enter(l, LANE_RATE);
+    while ((l->rate_asked = path_rates_next(&rates, l->rate_paid)) != PATH_RATES_END) {
+        buf_clear(&l->texts);
+        path_rates_name(&rates, l->rate_asked, &l->texts, SLICE("kumomta.max_message_rate."),
+                        readyq_name(l->rq));
+        l->token.fn = message_rate_answered_later;
+        if (!lane_take_token(l, path_rates_spec(&rates, l->rate_asked), &wait_ns)) {
+            lane_enter(l, LANE_RATE);
+            return false;
+        }
+        if (wait_ns > 0) {
+            lane_throttled(l, wait_ns, LANE_RATE, INSERT_MESSAGE_RATE_THROTTLE);
+            return false;
+        }
+        l->rate_paid = l->rate_asked;
     }
+    return true;
 }
 
 /* ---- the transaction ---- */
@@ -116,17 +129,17 @@ void lane_send(struct lane *l)
         lane_disconnect(l);
         return;
     }
-    if (readyq_path(l->rq)->has_max_message_rate && !l->message_paid) {
-        lane_pay_message_rate(l);
-        return;
-    }
-    l->message_paid = false;
-    if (l->recipients == NULL) {
+    if (l->recipients == NULL) { /* a further batch of the same message costs nothing more */
+        if (!lane_pay_message_rates(l)) {
+            return;
+        }
+        l->rate_paid = PATH_RATES_BEGIN;
         lane_list_recipients(l);
         l->attempted_count++;
         l->delivered_this_connection++;
     }
     lane_pick_batch(l);
+    l->broken = l->timed_out = l->next_host = false;
     tx = (struct smtp_transaction){
         .sender = message_sender(l->m),
         .recipients = l->batch_recipients,
@@ -167,16 +180,38 @@ static void lane_ready(struct lane *l)
     lane_next(l);
 }
 
-static void lane_batch_done(struct lane *l)
+void lane_judged(struct lane *l)
 {
-    bool more = lane_settle_batch(l, true);
+    bool more;
 
+    if (l->broken) {
+        (void)lane_settle_batch(l, l->next_host ? LANE_NEXT_HOST : LANE_GIVE_BACK);
+        lane_disconnect(l);
+        return;
+    }
+    more = lane_settle_batch(l, LANE_SAME_HOST);
     lane_enter(l, LANE_NEXT);
     if (more) {
         lane_send(l);
     } else {
         lane_next(l);
     }
+}
+
+/* try_next_host_on_transport_error: not for a connection that broke within a message, which the
+ * peer may have taken. */
+static bool lane_may_try_next_host(const struct lane *l, enum smtp_client_step step)
+{
+    const struct egress_path_config *path = readyq_path(l->rq);
+    struct smtp_outcome o;
+
+    if (!path->try_next_host_on_transport_error || l->rq->eg->draining || l->cut ||
+        path->reconnect_strategy == RECONNECT_TERMINATE_SESSION ||
+        (path->reconnect_strategy == RECONNECT_NEXT_HOST && addr_plan_left(&l->plan) == 0)) {
+        return false;
+    }
+    return step == SMTP_CLIENT_CLOSED || l->timed_out ||
+           (smtp_client_outcome(&l->client, 0, &o) && o.command == SMTP_CLIENT_CMD_RSET);
 }
 
 /* The connection is of no use any more; a message under way has its outcomes. */
@@ -190,8 +225,12 @@ static void lane_lost(struct lane *l, enum smtp_client_step step)
         lane_candidate_failed(l, buf_slice(&why));
         break;
     case LANE_SENDING:
-        (void)lane_settle_batch(l, false);
-        lane_disconnect(l);
+        l->broken = true;
+        l->next_host = lane_may_try_next_host(l, step);
+        lane_judge(l);
+        break;
+    case LANE_JUDGING: /* its replies are all there; no more than that comes of it */
+        l->broken = true;
         break;
     case LANE_RATE:
     case LANE_NEXT:
@@ -230,7 +269,7 @@ void lane_act(struct lane *l, enum smtp_client_step step)
         }
         return;
     case SMTP_CLIENT_DONE:
-        lane_batch_done(l);
+        lane_judge(l);
         return;
     case SMTP_CLIENT_TLS:
         MUST(!"TLS was not asked for");
@@ -273,6 +312,7 @@ void lane_send_timer(struct lane *l)
     buf_put(&where, readyq_name(l->rq));
     buf_printf(&where, " %s", l->peer_addr);
     duration_put(&duration, ms * 1000000u);
+    l->timed_out = true;
     lane_act(l, smtp_client_timed_out(&l->client, buf_slice(&where), buf_slice(&duration)));
     buf_free(&where);
     buf_free(&duration);

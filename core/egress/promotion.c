@@ -1,12 +1,13 @@
 /* From a promoted message to a slot in a ready queue: route, source, path, slot. */
 #include "core/base/mem.h"
-#include "core/egress/readyq.h"
+#include "core/egress/lane.h"
 #include "core/queue/records.h"
 
 #define RETRY_REASON INSERT_LOGGED_TRANSIENT_FAILURE
 
 static void promotion_free(struct promotion *p)
 {
+    p->eg->promotion_count--;
     mem_give(p->skip);
     mem_give(p);
 }
@@ -61,11 +62,18 @@ static void promotion_without_source(struct promotion *p)
         return;
     }
     buf_clear(text);
-    BUF_LIT(text, "KumoMTA internal: no sources available for ");
+    BUF_LIT(text, "KumoMTA internal: no sources ");
+    if (!p->was_throttled) {
+        BUF_LIT(text, "available ");
+    }
+    BUF_LIT(text, "for ");
     buf_put(text, schedq_name(q));
     BUF_LIT(text, " pool=`");
     buf_put(text, schedq_pool_name(q));
     BUF_LIT(text, "`");
+    if (p->was_throttled) {
+        BUF_LIT(text, " are eligible for selection at this time");
+    }
     promotion_fail(p, buf_slice(text));
 }
 
@@ -114,20 +122,84 @@ static void egress_forget(void *ctx, struct schedq *q)
 
 /* ---- the steps ---- */
 
+/* The slot goes back: the rates of this source are exceeded. */
+static void promotion_drop_choice(struct promotion *p, struct readyq *rq)
+{
+    lease_give(&rq->slots);
+    p->was_throttled = true;
+    p->rate_paid = PATH_RATES_BEGIN;
+    p->skip[p->choice] = 1;
+}
+
+/* The source is chosen and a slot of its ready queue taken; what is left are the rates. False:
+ * it was chosen too often, another is to be tried. */
+static bool promotion_pay(struct promotion *p, struct readyq *rq)
+{
+    const struct egress_path_config *path = readyq_path(rq);
+    const struct path_rates rates = {
+        .own = path->has_source_selection_rate ? &path->source_selection_rate : NULL,
+        .shared = &path->additional_source_selection_rates,
+    };
+    struct buf *name = &p->eg->scratch;
+    struct message *m = p->m;
+    uint64_t wait_ns;
+
+    while ((p->rate_asked = path_rates_next(&rates, p->rate_paid)) != PATH_RATES_END) {
+        struct gcra_rate rate = throttle_rate(path_rates_spec(&rates, p->rate_asked));
+
+        buf_clear(name);
+        path_rates_name(&rates, p->rate_asked, name, SLICE("kumomta.source_selection_rate."),
+                        readyq_name(rq));
+        if (p->rate_asked == rates.shared->count) {
+            buf_char(name, '.');
+            buf_put(name, slice_str(rq->source->source.name));
+        }
+        if (!token_take(p->eg->ledger, buf_slice(name), &rate, &p->token, &wait_ns)) {
+            rq->refs++;
+            p->rq = rq;
+            return true;
+        }
+        if (wait_ns > 0) {
+            promotion_drop_choice(p, rq);
+            return false;
+        }
+        p->rate_paid = p->rate_asked;
+    }
+    promotion_free(p);
+    readyq_insert(rq, m);
+    return true;
+}
+
+static void rate_answered(struct token_ask *ask, uint64_t wait_ns)
+{
+    struct promotion *p = CONTAINER_OF(ask, struct promotion, token);
+    struct readyq *rq = p->rq;
+    bool over = false;
+
+    p->rq = NULL;
+    if (wait_ns == 0) {
+        p->rate_paid = p->rate_asked;
+        over = promotion_pay(p, rq);
+    } else {
+        promotion_drop_choice(p, rq);
+    }
+    if (!over) {
+        promotion_step(p);
+    }
+    readyq_put(&rq);
+}
+
 static void slot_answered(struct lease_waiter *w, bool granted)
 {
     struct promotion *p = CONTAINER_OF(w, struct promotion, slot_wait);
     struct readyq *rq = p->rq;
 
     p->rq = NULL;
-    if (granted) {
-        struct message *m = p->m;
-
-        promotion_free(p);
-        readyq_insert(rq, m);
-    } else {
+    if (!granted) {
         p->was_full = true;
         p->skip[p->choice] = 1;
+    }
+    if (!granted || !promotion_pay(p, rq)) {
         promotion_step(p);
     }
     readyq_put(&rq);
@@ -151,16 +223,12 @@ static struct readyq *promotion_readyq(struct promotion *p, struct queue_slot *s
 /* Takes a slot of the chosen ready queue; false when it is full and another is to be tried. */
 static bool promotion_take_slot(struct promotion *p, struct readyq *rq)
 {
-    struct message *m = p->m;
-
     if (p->skip == NULL) {
-        p->skip = mem_take_zero(schedq_source_count(message_queue(m)));
+        p->skip = mem_take_zero(schedq_source_count(message_queue(p->m)));
     }
     switch (lease_take(&rq->slots, &p->slot_wait)) {
     case LEASE_TAKEN:
-        promotion_free(p);
-        readyq_insert(rq, m);
-        return true;
+        return promotion_pay(p, rq);
     case LEASE_PENDING:
         rq->refs++;
         p->rq = rq;
@@ -173,8 +241,23 @@ static bool promotion_take_slot(struct promotion *p, struct readyq *rq)
     return false;
 }
 
+/* Nothing is promoted any more: the message rests in the spool. */
+static void promotion_give_up(struct promotion *p)
+{
+    struct egress *eg = p->eg;
+    struct message *m = p->m;
+
+    promotion_free(p);
+    queue_reinsert(eg->queue, m, INSERT_READY_QUEUE_WAS_REAPED);
+    lanes_drained_check(eg);
+}
+
 void promotion_step(struct promotion *p)
 {
+    if (p->eg->draining) {
+        promotion_give_up(p);
+        return;
+    }
     for (;;) {
         struct schedq *q = message_queue(p->m);
         struct queue_slot *slot = queue_slot_get(p->eg, q);
@@ -210,10 +293,18 @@ void promotion_step(struct promotion *p)
     }
 }
 
-void promotion_resume(struct promotion *p)
+void promotions_resume(struct dlist *waiting)
 {
-    egress_unhold(p->eg, p->m);
-    promotion_step(p);
+    struct dlist batch, *node;
+
+    dlist_init(&batch);
+    dlist_splice(&batch, waiting);
+    while ((node = dlist_pop(&batch)) != NULL) {
+        struct promotion *p = CONTAINER_OF(node, struct promotion, link);
+
+        egress_unhold(p->eg, p->m);
+        promotion_step(p);
+    }
 }
 
 static void egress_promote(void *ctx, struct message *m)
@@ -222,7 +313,10 @@ static void egress_promote(void *ctx, struct message *m)
 
     p->eg = ctx;
     p->m = m;
+    p->eg->promotion_count++;
+    p->rate_paid = PATH_RATES_BEGIN;
     p->slot_wait.fn = slot_answered;
+    p->token.fn = rate_answered;
     promotion_step(p);
 }
 

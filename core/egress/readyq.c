@@ -59,6 +59,8 @@ static void readyq_unlist(struct readyq *rq)
     }
 }
 
+static void connection_abandon(struct readyq *rq);
+
 static void readyq_free(struct readyq *rq)
 {
     MUST(rq->ready_count == 0 && rq->lane_count == 0 && dlist_empty(&rq->promotions));
@@ -66,7 +68,8 @@ static void readyq_free(struct readyq *rq)
     shard_unpost(rq->eg->shard, &rq->maintain);
     config_ask_abandon(&rq->ask);
     if (rq->leases_open) {
-        lease_unwait(&rq->connections, &rq->connection_wait);
+        connection_abandon(rq);
+        limit_set_put(&rq->limits);
         lease_close(&rq->slots);
         lease_close(&rq->connections);
     }
@@ -91,12 +94,20 @@ void readyq_put(struct readyq **rqp)
     }
 }
 
+/* Lanes and an acquisition under way keep the set they began with. */
+static void readyq_refresh_limits(struct readyq *rq)
+{
+    struct limit_set *old = rq->limits;
+
+    rq->limits = limit_set_make(rq, &readyq_path(rq)->additional_connection_limits);
+    limit_set_put(&old);
+}
+
 /* The policy has answered (again). */
 static void readyq_resolved(struct readyq *rq)
 {
     struct egress *eg = rq->eg;
     uint64_t now_ms = shard_now_ms(eg->shard);
-    struct dlist batch, *node;
 
     if (rq->ask.config != NULL) {
         config_put(&rq->path);
@@ -111,6 +122,7 @@ static void readyq_resolved(struct readyq *rq)
         }
         lease_set_limit(&rq->slots, (uint32_t)readyq_path(rq)->max_ready);
         lease_set_limit(&rq->connections, (uint32_t)readyq_path(rq)->connection_limit.limit);
+        readyq_refresh_limits(rq);
     } else if (rq->path == NULL) {
         rq->state = READYQ_FAILED;
         buf_clear(&rq->why);
@@ -119,11 +131,7 @@ static void readyq_resolved(struct readyq *rq)
     } else {
         rq->refresh_at_ms = now_ms + readyq_path(rq)->refresh_interval / 1000000u;
     }
-    dlist_init(&batch);
-    dlist_splice(&batch, &rq->promotions);
-    while ((node = dlist_pop(&batch)) != NULL) {
-        promotion_resume(CONTAINER_OF(node, struct promotion, link));
-    }
+    promotions_resume(&rq->promotions);
 }
 
 static void readyq_asked(struct config_ask *ask)
@@ -240,18 +248,58 @@ void readyq_want_lanes(struct readyq *rq)
     shard_post(rq->eg->shard, &rq->maintain);
 }
 
+static struct lease *acquired_lease(struct readyq *rq, uint32_t nth)
+{
+    return nth == 0 ? &rq->connections : &rq->acquiring->uses[nth - 1].limit->lease;
+}
+
+/* Takes the places of one connection, one after the other, always in the same order, so that two
+ * paths never wait for each other. */
+static void connection_acquire(struct readyq *rq)
+{
+    struct limit_set *set = rq->acquiring;
+
+    while (rq->acquired <= set->count) {
+        if (lease_take(acquired_lease(rq, rq->acquired), &rq->connection_wait) != LEASE_TAKEN) {
+            if (rq->acquired > 0) {
+                shared_limit_nudge(set->uses[rq->acquired - 1].limit);
+            }
+            return; /* connection_granted() goes on */
+        }
+        rq->acquired++;
+    }
+    rq->acquiring = NULL;
+    lane_open(rq, set);
+}
+
+static void connection_abandon(struct readyq *rq)
+{
+    if (rq->acquiring == NULL) {
+        return;
+    }
+    if (rq->acquired <= rq->acquiring->count) {
+        lease_unwait(acquired_lease(rq, rq->acquired), &rq->connection_wait);
+    }
+    while (rq->acquired > 0) {
+        lease_give(acquired_lease(rq, --rq->acquired));
+    }
+    limit_set_put(&rq->acquiring);
+}
+
 static void connection_granted(struct lease_waiter *w, bool granted)
 {
     struct readyq *rq = CONTAINER_OF(w, struct readyq, connection_wait);
 
-    if (!granted || rq->ready_count == 0 || rq->eg->draining) {
-        if (granted) {
-            lease_give(&rq->connections);
-        }
+    MUST(granted); /* connections are waited for */
+    rq->acquired++;
+    if (rq->ready_count == 0 || rq->eg->draining) {
+        connection_abandon(rq);
         return;
     }
-    lane_open(rq);
-    readyq_want_lanes(rq);
+    connection_acquire(rq);
+    if (rq->acquiring == NULL) {
+        readyq_want_lanes(rq);
+    }
 }
 
 static void readyq_drop_all(struct readyq *rq)
@@ -269,22 +317,26 @@ static void readyq_maintain(struct post *p)
     uint32_t goal;
 
     if (rq->eg->draining) {
+        connection_abandon(rq);
         readyq_drop_all(rq);
         return;
     }
     goal = readyq_connection_goal(rq->connections.limit, rq->ready_count);
-    while (rq->lane_count < goal && !dlist_linked(&rq->connection_wait.link)) {
-        if (lease_take(&rq->connections, &rq->connection_wait) != LEASE_TAKEN) {
-            break;
-        }
-        lane_open(rq);
+    while (rq->lane_count < goal && rq->acquiring == NULL) {
+        rq->acquiring = limit_set_ref(rq->limits);
+        rq->acquired = 0;
+        connection_acquire(rq);
     }
 }
 
-void readyq_lane_ended(struct readyq *rq)
+void readyq_lane_ended(struct readyq *rq, struct limit_set *limits)
 {
     MUST(rq->lane_count > 0);
     rq->lane_count--;
+    for (uint32_t i = 0; i < limits->count; i++) {
+        lease_give(&limits->uses[i].limit->lease);
+    }
+    limit_set_put(&limits);
     lease_give(&rq->connections);
     if (rq->ready_count > 0) {
         readyq_want_lanes(rq);
@@ -298,9 +350,12 @@ void readyq_lane_ended(struct readyq *rq)
 
 static void readyq_tend(struct readyq *rq, uint64_t now_ms)
 {
+    if (rq->ready_count == 0) {
+        connection_abandon(rq);
+    }
     if (rq->ready_count == 0 && rq->lane_count == 0 && dlist_empty(&rq->promotions) &&
         !rq->ask.in_flight && now_ms >= rq->last_insert_ms + READYQ_REAP_MS &&
-        !dlist_linked(&rq->connection_wait.link) && dlist_empty(&rq->slots.waiters)) {
+        dlist_empty(&rq->slots.waiters)) {
         readyq_unlist(rq);
         if (rq->refs == 0) {
             readyq_free(rq);
@@ -344,6 +399,7 @@ void egress_init(struct egress *eg, struct shard *shard)
     *eg = (struct egress){.shard = shard, .held_bytes_max = HELD_BYTES_MAX / shard->group->count};
     hmap_init(&eg->routes, route_key, ring_random(&shard->ring));
     hmap_init(&eg->readyqs, readyq_key, ring_random(&shard->ring));
+    hmap_init(&eg->limits, shared_limit_key, ring_random(&shard->ring));
     eg->maintain.fn = egress_tend;
 }
 
@@ -387,6 +443,11 @@ void egress_drain(struct egress *eg, void (*drained)(void *ctx), void *ctx)
 
         readyq_want_lanes(rq); /* empties the queue */
         lanes_stop(rq, false);
+        promotions_resume(&rq->promotions);
+    }
+    for (struct hmap_node *n = hmap_first(&eg->routes); n != NULL;
+         n = hmap_next(&eg->routes, n)) {
+        promotions_resume(&CONTAINER_OF(n, struct route, node)->waiting);
     }
     lanes_drained_check(eg);
 }
@@ -413,6 +474,7 @@ void egress_free(struct egress *eg)
         }
     }
     hmap_free(&eg->readyqs);
+    hmap_free(&eg->limits);
     hmap_free(&eg->routes);
     buf_free(&eg->scratch);
 }

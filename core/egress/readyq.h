@@ -6,7 +6,9 @@
  */
 #pragma once
 
+#include "core/egress/path_rates.h"
 #include "core/egress/route.h"
+#include "core/egress/shared_limit.h"
 #include "core/limit/ledger.h"
 
 enum readyq_state { READYQ_ASKING = 0, READYQ_LIVE, READYQ_FAILED };
@@ -32,6 +34,9 @@ struct readyq {
     struct lease slots;      /* max_ready */
     struct lease connections;
     struct lease_waiter connection_wait;
+    struct limit_set *limits;    /* shared ones of the path */
+    struct limit_set *acquiring; /* a connection's places are being taken, one after the other */
+    uint32_t acquired;           /* of them: our own first, then the shared */
     struct dlist lanes;      /* struct lane, by link */
     struct dlist idle;       /* struct lane, by idle_link */
     uint32_t lane_count;
@@ -51,7 +56,10 @@ struct promotion {
     struct readyq *rq; /* whose slot is being waited for */
     uint32_t choice;
     uint8_t *skip;     /* by source index; NULL while none is dropped */
+    struct token_ask token;
+    uint32_t rate_asked, rate_paid; /* index into the path's selection rates */
     bool was_full;
+    bool was_throttled;
 };
 
 /* What a queue keeps: its route and the ready queues found so far, by source index. */
@@ -62,8 +70,8 @@ struct queue_slot {
 };
 
 void promotion_step(struct promotion *p);
-/* Taken off the list it waited in. */
-void promotion_resume(struct promotion *p);
+/* Lets go those that wait in a list. */
+void promotions_resume(struct dlist *waiting);
 
 /* Found or made; a reference for the caller. */
 struct readyq *readyq_get(struct egress *eg, struct schedq *q, struct route *route,
@@ -76,7 +84,8 @@ struct message *readyq_pop(struct readyq *rq);
 void readyq_want_lanes(struct readyq *rq); /* posts */
 /* Everything queued goes back to its scheduled queue. */
 void readyq_retry_all(struct readyq *rq, const struct queue_requeue *how);
-void readyq_lane_ended(struct readyq *rq);
+/* The lane's places are free again; the set is given up. */
+void readyq_lane_ended(struct readyq *rq, struct limit_set *limits);
 const struct egress_path_config *readyq_path(const struct readyq *rq);
 
 static inline struct slice readyq_name(const struct readyq *rq)

@@ -43,18 +43,6 @@ bool route_stale(const struct route *r, uint64_t now_ms)
     return r->state != ROUTE_ASKING && now_ms >= r->expires_ms;
 }
 
-/* Lets go who waited. The route may be gone afterwards. */
-static void route_resolved(struct route *r)
-{
-    struct dlist batch, *node;
-
-    dlist_init(&batch);
-    dlist_splice(&batch, &r->waiting);
-    while ((node = dlist_pop(&batch)) != NULL) {
-        promotion_resume(CONTAINER_OF(node, struct promotion, link));
-    }
-}
-
 static void route_answered(struct dns_mx_wait *w, struct dns_mx *mx)
 {
     struct route *r = CONTAINER_OF(w, struct route, ask);
@@ -71,7 +59,7 @@ static void route_answered(struct dns_mx_wait *w, struct dns_mx *mx)
         buf_put(&r->site_name, mx->site_name);
     }
     r->refs++; /* over the promotions that this lets go */
-    route_resolved(r);
+    promotions_resume(&r->waiting);
     route_put(&r);
 }
 

@@ -23,6 +23,7 @@
 #include "core/queue/queue.h"
 #include "proto/smtp_server.h"
 
+struct diag;
 struct log;
 struct vm;
 
@@ -53,6 +54,7 @@ struct ingress {
     struct vm *vm;
     struct spool *spool;
     struct log *log;
+    struct diag *diag;         /* where failures of the policy are told; may be NULL */
     struct queue_mgr *queue;
     struct message_ids ids;
     struct slice hostname;     /* of listeners that name none */

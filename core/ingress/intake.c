@@ -77,7 +77,7 @@ void intake_refuse(struct intake *it, uint16_t code, struct slice text)
     intake_answer(it, &answer);
 }
 
-static void intake_fail(struct intake *it, struct slice detail)
+void intake_fail(struct intake *it, struct slice detail)
 {
     struct session *s = intake_detach(it);
     struct buf text = {0};
@@ -406,6 +406,7 @@ static void intake_next_item(struct intake *it)
         vm_call_end(&call);
         it->item_next++;
     }
+    it->item_next = 0;
     intake_store(it);
 }
 

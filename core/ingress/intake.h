@@ -36,7 +36,7 @@ struct intake {
     struct message *base;       /* all recipients; until it is split */
     struct intake_item *items;
     uint32_t item_count;
-    uint32_t item_next;         /* the one whose handler runs */
+    uint32_t item_next;         /* the one whose handler runs, then: whose relaying is judged */
     struct spool_put_record *records; /* of all stored items, in item order */
     struct buf *blobs;
     uint32_t record_count;
@@ -61,4 +61,6 @@ void intake_store(struct intake *it);
 void intake_refuse(struct intake *it, uint16_t code, struct slice text);
 /* Ends it with the answer given. */
 void intake_answer(struct intake *it, const struct smtp_answer *answer);
+/* Ends it and the session: something failed that is nobody's reply. */
+void intake_fail(struct intake *it, struct slice detail);
 PURE bool intake_too_late(const struct intake *it);

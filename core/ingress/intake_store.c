@@ -8,6 +8,32 @@ static void intake_insert(struct intake *it);
 
 /* ---- headers and names ---- */
 
+/* The metadata that trace_headers asks for, in the order of names, each name once. */
+static size_t supplemental_metas(const struct string_list *names, const struct meta *meta,
+                                 struct trace_meta *out)
+{
+    size_t count = 0;
+
+    for (uint32_t i = 0; i < names->count; i++) {
+        struct slice name = slice_str(names->items[i]);
+        size_t at = count;
+
+        while (at > 0 && slice_cmp(out[at - 1].name, name) >= 0) {
+            at--;
+        }
+        if (at < count && slice_eq(out[at].name, name)) {
+            continue;
+        }
+        memmove(&out[at + 1], &out[at], (count - at) * sizeof(*out));
+        out[at] = (struct trace_meta){.name = name, .json = meta_get(meta, name)};
+        if (out[at].json.len == 0) {
+            out[at].json = SLICE("null");
+        }
+        count++;
+    }
+    return count;
+}
+
 static void supplemental_put(struct intake *it, struct message *m)
 {
     const struct trace_headers_config *cfg = &it->session->config->trace_headers;
@@ -28,15 +54,8 @@ static void supplemental_put(struct intake *it, struct message *m)
     }
     t.recipients = recipients;
     t.recipient_count = i;
-    for (i = 0; i < cfg->include_meta_names.count; i++) { /* sorted when the config was read */
-        metas[i].name = slice_str(cfg->include_meta_names.items[i]);
-        metas[i].json = meta_get(&m->content->meta, metas[i].name);
-        if (metas[i].json.len == 0) {
-            metas[i].json = SLICE("null");
-        }
-    }
     t.metas = metas;
-    t.meta_count = cfg->include_meta_names.count;
+    t.meta_count = supplemental_metas(&cfg->include_meta_names, &m->content->meta, metas);
     trace_supplemental_put(&text, &t, &it->ingress->scratch);
     buf_insert(&m->content->head, 0, buf_slice(&text));
     buf_free(&text);
@@ -44,44 +63,37 @@ static void supplemental_put(struct intake *it, struct message *m)
     mem_give(metas);
 }
 
-/* The relay decision again, for what the policy made of sender and first recipient. */
-static bool item_relays(struct intake *it, const struct message *m)
+/* The domains of sender and first recipient as the policy has left them. */
+static void item_domains(const struct intake_item *item, struct slice *sender, struct slice *first)
 {
-    struct slice first = {0};
+    struct slice addr = SLICE("");
     size_t at = 0;
 
-    if (!message_next_recipient(m, &at, &first)) {
-        return false;
-    }
-    return relay_allowed(it->session, address_split(message_sender(m)).domain,
-                         address_split(first).domain);
+    *sender = address_split(message_sender(item->m)).domain;
+    *first = message_next_recipient(item->m, &at, &addr) ? address_split(addr).domain : SLICE("");
 }
 
-/* Queue names and fates of all items; false when one has no name (the transaction is over). */
-static bool intake_judge(struct intake *it)
+/* Queue name and fate of a message; false when it has no name and the transaction is over. */
+static bool item_judge(struct intake *it, struct intake_item *item)
 {
-    for (uint32_t i = 0; i < it->item_count; i++) {
-        struct intake_item *item = &it->items[i];
-        struct buf why = {0};
+    struct slice sender, first;
+    struct buf why = {0};
 
-        item->intake = it;
-        if (!message_queue_name(item->m, &item->queue_name, &why)) {
-            struct session *s = it->session;
-
-            s->intake = NULL;
-            intake_free(&it);
-            session_fail(s, buf_slice(&why));
-            buf_free(&why);
-            return false;
-        }
-        supplemental_put(it, item->m);
-        item->m->size = (uint32_t)message_data_size(item->m);
-        item->relay = item_relays(it, item->m);
-        item->black_hole = slice_eq(buf_slice(&item->queue_name), SLICE("null"));
-        it->relayed_count += item->relay && !item->black_hole;
-        it->black_hole_count += item->black_hole;
-        item->stored = item->relay && !item->black_hole;
+    item->intake = it;
+    if (!message_queue_name(item->m, &item->queue_name, &why)) {
+        intake_fail(it, buf_slice(&why));
+        buf_free(&why);
+        return false;
     }
+    supplemental_put(it, item->m);
+    item->m->size = (uint32_t)message_data_size(item->m);
+    item_domains(item, &sender, &first);
+    item->relay = item->m->content->recipient_count > 0 &&
+                  relay_allowed(it->session, sender, first);
+    item->black_hole = slice_eq(buf_slice(&item->queue_name), SLICE("null"));
+    it->relayed_count += item->relay && !item->black_hole;
+    it->black_hole_count += item->black_hole;
+    item->stored = item->relay && !item->black_hole;
     return true;
 }
 
@@ -347,11 +359,8 @@ static void intake_stage(struct intake *it)
     }
 }
 
-void intake_store(struct intake *it)
+static void intake_write(struct intake *it)
 {
-    if (!intake_judge(it)) {
-        return;
-    }
     if (it->relayed_count == 0) {
         intake_insert(it);
         return;
@@ -361,4 +370,58 @@ void intake_store(struct intake *it)
     for (uint32_t p = 0, count = it->put_count; p < count; p++) {
         spool_put(it->ingress->spool, &it->puts[p].put);
     }
+}
+
+/* ---- the relay decision again, for what the policy made of sender and first recipient ---- */
+
+static bool intake_take_domain(struct intake *it, const struct vm_result *result)
+{
+    struct vm_call *call = it->call;
+    struct slice sender, first, domain;
+    struct buf why = {0};
+    bool ok;
+
+    it->call = NULL;
+    item_domains(&it->items[it->item_next], &sender, &first);
+    ok = !relay_unknown(it->session, sender, first, &domain) ||
+         relay_learn(it->session, domain, result, &why);
+    vm_call_end(&call);
+    if (!ok) {
+        intake_fail(it, buf_slice(&why));
+    }
+    buf_free(&why);
+    return ok;
+}
+
+static void domain_known_later(void *ctx, const struct vm_result *result)
+{
+    struct intake *it = ctx;
+
+    if (intake_take_domain(it, result)) {
+        intake_store(it);
+    }
+}
+
+/* Iterates over the items, as their handlers did. */
+void intake_store(struct intake *it)
+{
+    while (it->item_next < it->item_count) {
+        const struct vm_result *result;
+        struct slice sender, first, domain;
+
+        item_domains(&it->items[it->item_next], &sender, &first);
+        if (relay_unknown(it->session, sender, first, &domain)) {
+            it->call = session_domain_call(it->session, domain);
+            result = vm_call_run(it->call, domain_known_later, it);
+            if (result == NULL || !intake_take_domain(it, result)) {
+                return;
+            }
+            continue;
+        }
+        if (!item_judge(it, &it->items[it->item_next])) {
+            return;
+        }
+        it->item_next++;
+    }
+    intake_write(it);
 }

@@ -143,47 +143,65 @@ static void relay_decide(struct session *s)
     }
 }
 
-static void relay_step(struct session *s)
+bool relay_unknown(const struct session *s, struct slice sender_domain,
+                   struct slice recipient_domain, struct slice *out)
 {
-    struct smtp_question q = smtp_server_question(s->smtp);
-
     if (!relay_asks(s)) {
-        relay_decide(s);
-    } else if (relay_find(s, sender_domain(s)) == NULL) {
-        session_ask_domain(s, PHASE_SENDER_DOMAIN, sender_domain(s));
-    } else if (relay_find(s, q.address.domain) == NULL) {
-        session_ask_domain(s, PHASE_RECIPIENT_DOMAIN, q.address.domain);
-    } else {
-        relay_decide(s);
+        return false;
     }
+    *out = relay_find(s, sender_domain) == NULL ? sender_domain : recipient_domain;
+    return relay_find(s, *out) == NULL;
+}
+
+bool relay_learn(struct session *s, struct slice domain, const struct vm_result *result,
+                 struct buf *why)
+{
+    const struct json *value = result->value_count > 0 ? result->values[0] : NULL;
+    struct listener_domain_config config;
+    struct relay_domain *d;
+    bool known = value != NULL && value->type != JSON_NULL;
+
+    if (result->status == VM_REJECTED || result->status == VM_ERROR) {
+        buf_put(why, result->text); /* a reject here is no answer to the peer */
+        return false;
+    }
+    if (known && !listener_domain_config_read(value, &config, why)) {
+        return false;
+    }
+    d = relay_add(s, domain);
+    d->known = known;
+    if (known) {
+        d->config = config;
+    }
+    return true;
 }
 
 void relay_ask_rcpt(struct session *s)
 {
-    relay_step(s);
+    struct smtp_question q = smtp_server_question(s->smtp);
+    struct slice sender = sender_domain(s);
+    struct slice domain;
+
+    if (!relay_unknown(s, sender, q.address.domain, &domain)) {
+        relay_decide(s);
+    } else if (slice_eq(domain, sender)) {
+        session_ask_domain(s, PHASE_SENDER_DOMAIN, domain);
+    } else {
+        session_ask_domain(s, PHASE_RECIPIENT_DOMAIN, domain);
+    }
 }
 
 void relay_take_domain(struct session *s, enum session_phase phase,
                        const struct vm_result *result)
 {
     struct smtp_question q = smtp_server_question(s->smtp);
-    const struct json *value = result->value_count > 0 ? result->values[0] : NULL;
-    struct relay_domain *d;
+    struct slice domain = phase == PHASE_SENDER_DOMAIN ? sender_domain(s) : q.address.domain;
     struct buf why = {0};
 
-    if (result->status == VM_REJECTED || result->status == VM_ERROR) {
-        session_fail(s, result->text); /* a reject here is no answer to the peer */
-        return;
-    }
-    d = relay_add(s, phase == PHASE_SENDER_DOMAIN ? sender_domain(s) : q.address.domain);
-    if (value != NULL && value->type != JSON_NULL) {
-        if (!listener_domain_config_read(value, &d->config, &why)) {
-            session_fail(s, buf_slice(&why));
-            buf_free(&why);
-            return;
-        }
-        d->known = true;
+    if (relay_learn(s, domain, result, &why)) {
+        relay_ask_rcpt(s);
+    } else {
+        session_fail(s, buf_slice(&why));
     }
     buf_free(&why);
-    relay_step(s);
 }

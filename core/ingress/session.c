@@ -1,5 +1,6 @@
 #include "core/ingress/session.h"
 
+#include "core/base/diag.h"
 #include "core/base/mem.h"
 #include "core/base/uuid.h"
 #include "core/log/log.h"
@@ -147,14 +148,17 @@ static void session_conn_closed(struct conn *c)
     session_free_if_done(s);
 }
 
+/* A peer that has sent all it had may still read what comes of it. */
 static void session_ended(struct conn *c, enum conn_end end)
 {
     struct session *s = CONTAINER_OF(c, struct session, conn);
 
-    s->peer_gone = true;
-    if (s->intake == NULL) {
-        session_close(s, true);
+    s->hung_up = true;
+    s->peer_gone = end != CONN_PEER_EOF;
+    if (s->asked && (s->intake != NULL || !s->peer_gone)) {
+        return; /* session_step() closes after the answer */
     }
+    session_close(s, s->peer_gone);
 }
 
 void session_cut(struct session *s)
@@ -277,6 +281,31 @@ static void starved_fired(struct timer *t)
     }
 }
 
+/* The peer does not read its replies: no command of its is carried out before it does. */
+static bool session_is_clogged(struct session *s)
+{
+    if (conn_out(&s->conn)->len <= SESSION_OUTPUT_MAX) {
+        return false;
+    }
+    conn_flush(&s->conn);
+    return conn_out(&s->conn)->len > SESSION_OUTPUT_MAX;
+}
+
+/* There is nothing to feed: true when the session ends because of that. */
+static bool session_starve(struct session *s)
+{
+    if (s->closing) {
+        return false;
+    }
+    if (s->hung_up) {
+        session_close(s, s->peer_gone);
+    } else if (s->ingress->draining && !session_has_input(s)) {
+        s->step = (uint8_t)smtp_server_shutdown(s->smtp, conn_out(&s->conn));
+        return true;
+    }
+    return false;
+}
+
 /* One step; false when input or an answer has to come first. */
 static bool session_step(struct session *s)
 {
@@ -284,8 +313,8 @@ static bool session_step(struct session *s)
 
     switch (step) {
     case SMTP_SERVER_FEED:
-        if (!session_has_input(s)) {
-            return false;
+        if (session_is_clogged(s) || !session_has_input(s)) {
+            return session_starve(s);
         }
         s->step = (uint8_t)session_feed(s);
         return true;
@@ -322,7 +351,7 @@ static void session_rest(struct session *s)
     }
     session_stage(s);
     conn_flush(&s->conn);
-    if (s->input.len > SESSION_INPUT_MAX) {
+    if (s->input.len > SESSION_INPUT_MAX || session_is_clogged(s)) {
         conn_pause(&s->conn);
     } else if (!dlist_linked(&s->starved_link)) {
         if (s->input.len == 0 && s->input.cap > 0) {
@@ -372,6 +401,12 @@ static void session_received(struct conn *c, struct slice bytes)
 
 static void session_sent(struct conn *c)
 {
+    struct session *s = CONTAINER_OF(c, struct session, conn);
+
+    if (!s->closing && !s->asked && s->conn.paused && !dlist_linked(&s->starved_link)) {
+        session_arm_idle(s);
+        session_run(s, SMTP_SERVER_FEED);
+    }
 }
 
 /* ---- answers ---- */
@@ -400,8 +435,21 @@ void session_replyf(struct session *s, uint16_t code, const char *fmt, ...)
     session_reply(s, code, buf_slice(&s->answer_text));
 }
 
+void session_complain(struct session *s, const char *what, struct slice detail)
+{
+    struct buf peer = {0};
+
+    if (s->ingress->diag != NULL) {
+        ip_port_put(&peer, &s->peer);
+        diag_error(s->ingress->diag, "smtp_server", "%.*s: %s: %.*s", SLICE_ARG(buf_slice(&peer)),
+                   what, SLICE_ARG(detail));
+        buf_free(&peer);
+    }
+}
+
 void session_fail(struct session *s, struct slice detail)
 {
+    session_complain(s, "Error in SmtpServerSession", detail);
     s->phase = PHASE_NONE;
     session_run(s, smtp_server_fail(s->smtp, detail, conn_out(&s->conn)));
 }
@@ -446,6 +494,6 @@ static void session_idle(struct timer *t)
 void session_shutdown(struct session *s)
 {
     if (!s->closing && !s->asked) {
-        session_run(s, smtp_server_shutdown(s->smtp, conn_out(&s->conn)));
+        session_run(s, SMTP_SERVER_FEED);
     }
 }

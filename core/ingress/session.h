@@ -12,7 +12,8 @@
 #include "core/net/conn.h"
 #include "policy/vm/vm.h"
 
-#define SESSION_INPUT_MAX 65536u /* kept while a question is open; then receiving stops */
+#define SESSION_INPUT_MAX 65536u  /* kept while a question is open; then receiving stops */
+#define SESSION_OUTPUT_MAX 65536u /* staged for a peer that does not read; then it is not read */
 
 struct intake;
 struct relay_memory;
@@ -63,7 +64,8 @@ struct session {
     uint8_t step;              /* enum smtp_server_step: what the protocol wants next */
     uint8_t phase;             /* enum session_phase */
     bool asked;                /* a question or a rewrite is open */
-    bool peer_gone;            /* nobody reads replies any more */
+    bool hung_up;              /* the peer sends nothing more */
+    bool peer_gone;            /* nor does it read replies */
     bool conn_closed;
     bool closing;
     bool running;              /* inside session_run() */
@@ -80,6 +82,8 @@ void session_cut(struct session *s);
 void session_run(struct session *s, enum smtp_server_step step);
 /* The open question has its answer. */
 void session_answer(struct session *s, const struct smtp_answer *answer);
+/* One line for the operator. */
+void session_complain(struct session *s, const char *what, struct slice detail);
 /* Something failed that is nobody's reply: 421 technical difficulties. */
 void session_fail(struct session *s, struct slice detail);
 /* Answers with `code text`; the text is copied. */
@@ -96,6 +100,8 @@ void session_take_rewrite(struct session *s, const struct vm_result *result);
 /* The last link of the RCPT chain: the policy. */
 void session_ask_rcpt_hook(struct session *s);
 void session_ask_domain(struct session *s, enum session_phase phase, struct slice domain);
+/* get_listener_domain for this domain, ready to run. */
+struct vm_call *session_domain_call(struct session *s, struct slice domain);
 
 /* Copies the options' metadata into the connection's. */
 void session_add_meta(struct session *s);
@@ -110,6 +116,12 @@ void session_apply_overlays(struct session *s);
 
 /* relay.c */
 void relay_ask_rcpt(struct session *s);
+/* Whether the policy has to be asked first, and about which of the two domains. */
+NODISCARD bool relay_unknown(const struct session *s, struct slice sender_domain,
+                             struct slice recipient_domain, struct slice *out);
+/* Keeps what get_listener_domain said. False: `why` is an error of the policy. */
+NODISCARD bool relay_learn(struct session *s, struct slice domain, const struct vm_result *result,
+                           struct buf *why);
 /* Whether the peer may send from `sender` to `recipient`; both domains are known already. */
 PURE bool relay_allowed(const struct session *s, struct slice sender_domain,
                         struct slice recipient_domain);

@@ -213,7 +213,7 @@ void session_ask_rcpt_hook(struct session *s)
 
 /* ---- listener domains ---- */
 
-void session_ask_domain(struct session *s, enum session_phase phase, struct slice domain)
+struct vm_call *session_domain_call(struct session *s, struct slice domain)
 {
     struct vm_call *call = vm_call_begin(s->ingress->vm, VM_HOOK_get_listener_domain);
     struct buf local = {0};
@@ -223,7 +223,12 @@ void session_ask_domain(struct session *s, enum session_phase phase, struct slic
     vm_push_string(call, buf_slice(&local));
     vm_push_conn_meta(call, &s->meta);
     buf_free(&local);
-    hook_run(s, phase, call);
+    return call;
+}
+
+void session_ask_domain(struct session *s, enum session_phase phase, struct slice domain)
+{
+    hook_run(s, phase, session_domain_call(s, domain));
 }
 
 /* ---- the dispatcher ---- */
@@ -298,6 +303,9 @@ void session_take_rewrite(struct session *s, const struct vm_result *result)
         if (words != NULL && words->type == JSON_STRING) {
             text = words->string;
         }
+    }
+    if (result->status == VM_ERROR || result->status == VM_REJECTED) {
+        session_complain(s, "smtp_server_rewrite_response", result->text);
     }
     s->phase = PHASE_NONE;
     session_run(s, smtp_server_rewritten(s->smtp, code, text, conn_out(&s->conn)));

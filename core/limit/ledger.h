@@ -42,7 +42,7 @@ void ledger_free(struct ledger *l);
 enum lease_answer { LEASE_TAKEN = 0, LEASE_FULL, LEASE_PENDING };
 
 /* granted=false: every place is in use (only for leases that do not wait). The call may come from
- * inside a lease_give(). It may take, give and unwait, but with granted=true not close the lease. */
+ * inside a lease_give(). It may take, give and unwait; with granted=true it must not close. */
 typedef void lease_waiter_fn(struct lease_waiter *w, bool granted);
 
 struct lease_waiter {

@@ -70,7 +70,8 @@ static void grant(struct ledger *l, struct ledger_counter *c, uint32_t to, uint3
         }
         return;
     }
-    ledger_mail_send(l, to, ledger_mail_new(LEDGER_GRANT, slice_of(c->name, c->name_len), count, 0));
+    ledger_mail_send(l, to,
+                     ledger_mail_new(LEDGER_GRANT, slice_of(c->name, c->name_len), count, 0));
 }
 
 static uint32_t free_places(const struct ledger_counter *c)

@@ -29,7 +29,7 @@ struct zone_name {
     char name[];
 };
 
-struct zone {
+struct dns_zone {
     struct hmap names;
     uint32_t record_count;
 };
@@ -41,15 +41,15 @@ static struct slice name_key(const struct hmap_node *node)
     return slice_of(n->name, n->name_len);
 }
 
-struct zone *zone_new(void)
+struct dns_zone *dns_zone_new(void)
 {
-    struct zone *z = MEM_NEW(struct zone);
+    struct dns_zone *z = MEM_NEW(struct dns_zone);
 
     hmap_init(&z->names, name_key, 0);
     return z;
 }
 
-void zone_free(struct zone **zp)
+void dns_zone_free(struct dns_zone **zp)
 {
     struct hmap_node *next;
 
@@ -69,14 +69,14 @@ void zone_free(struct zone **zp)
     MEM_FREE(zp);
 }
 
-static struct zone_name *name_find(const struct zone *z, struct slice name)
+static struct zone_name *name_find(const struct dns_zone *z, struct slice name)
 {
     struct hmap_node *node = hmap_find(&z->names, name);
 
     return node != NULL ? CONTAINER_OF(node, struct zone_name, node) : NULL;
 }
 
-static struct zone_name *name_get(struct zone *z, struct slice name)
+static struct zone_name *name_get(struct dns_zone *z, struct slice name)
 {
     struct zone_name *n = name_find(z, name);
 
@@ -89,7 +89,7 @@ static struct zone_name *name_get(struct zone *z, struct slice name)
     return n;
 }
 
-bool zone_record_add(struct zone *z, struct slice owner, uint16_t type, uint32_t ttl_s,
+bool zone_record_add(struct dns_zone *z, struct slice owner, uint16_t type, uint32_t ttl_s,
                      struct slice rdata)
 {
     struct zone_name *n = name_get(z, owner);
@@ -107,7 +107,7 @@ bool zone_record_add(struct zone *z, struct slice owner, uint16_t type, uint32_t
     return true;
 }
 
-bool zone_fail_add(struct zone *z, struct slice text)
+bool zone_fail_add(struct dns_zone *z, struct slice text)
 {
     struct buf name = {0};
     const bool ok = dns_name_put(text, &name);
@@ -183,7 +183,7 @@ static void target_read(const struct zone_name *n, const struct zone_record *r, 
 }
 
 /* The records of `name`, through its aliases. */
-static unsigned chain_put(const struct zone *z, struct slice kept, uint16_t type, struct buf *out,
+static unsigned chain_put(const struct dns_zone *z, struct slice kept, uint16_t type, struct buf *out,
                           size_t begin, unsigned *rcode)
 {
     const struct zone_record *last = NULL;
@@ -213,7 +213,7 @@ static unsigned chain_put(const struct zone *z, struct slice kept, uint16_t type
     return total;
 }
 
-void zone_answer_put(const struct zone *z, struct slice text, uint16_t type, struct buf *out)
+void zone_answer_put(const struct dns_zone *z, struct slice text, uint16_t type, struct buf *out)
 {
     const size_t begin = out->len;
     struct buf name = {0};
@@ -252,7 +252,7 @@ struct zone_query {
 struct zone_backend {
     struct dns_backend backend;
     struct shard *shard;
-    struct zone *zone;
+    struct dns_zone *zone;
     struct dlist waiting; /* struct zone_query */
     struct post post;
 };
@@ -311,11 +311,11 @@ static void backend_close(struct dns_backend *b)
 
     MUST(dlist_empty(&zb->waiting));
     shard_unpost(zb->shard, &zb->post);
-    zone_free(&zb->zone);
+    dns_zone_free(&zb->zone);
     mem_give(zb);
 }
 
-static bool zones_read(struct zone *z, const struct json *list, struct buf *why)
+static bool zones_read(struct dns_zone *z, const struct json *list, struct buf *why)
 {
     if (list == NULL || list->type != JSON_ARRAY) {
         buf_put(why, SLICE("zones must be an array of zone texts"));
@@ -326,14 +326,14 @@ static bool zones_read(struct zone *z, const struct json *list, struct buf *why)
             buf_put(why, SLICE("zones must be an array of zone texts"));
             return false;
         }
-        if (!zone_parse(z, text->string, why)) {
+        if (!dns_zone_parse(z, text->string, why)) {
             return false;
         }
     }
     return true;
 }
 
-static bool fails_read(struct zone *z, const struct json *list, struct buf *why)
+static bool fails_read(struct dns_zone *z, const struct json *list, struct buf *why)
 {
     if (list == NULL || list->type == JSON_NULL) {
         return true;
@@ -354,13 +354,13 @@ static bool fails_read(struct zone *z, const struct json *list, struct buf *why)
 bool dns_zone_open(struct shard *shard, const struct json *spec, struct dns_backend **out,
                    struct buf *why)
 {
-    struct zone *zone = zone_new();
+    struct dns_zone *zone = dns_zone_new();
     const struct json *zones = spec->type == JSON_ARRAY ? spec : json_get(spec, SLICE("zones"));
     struct zone_backend *zb;
 
     if (!zones_read(zone, zones, why) ||
         !fails_read(zone, json_get(spec, SLICE("servfail")), why)) {
-        zone_free(&zone);
+        dns_zone_free(&zone);
         return false;
     }
     zb = MEM_NEW(struct zone_backend);

@@ -20,7 +20,7 @@
 struct dns_backend;
 struct json;
 struct shard;
-struct zone;
+struct dns_zone;
 
 #define ZONE_RECORDS_MAX 65536u
 #define ZONE_CHAIN_MAX 8u
@@ -31,9 +31,9 @@ NODISCARD bool dns_zone_open(struct shard *shard, const struct json *spec,
                              struct dns_backend **out, struct buf *why);
 
 /* The pieces, for tests. */
-struct zone *zone_new(void);
-void zone_free(struct zone **zp);
-NODISCARD bool zone_parse(struct zone *z, struct slice text, struct buf *why);
-NODISCARD bool zone_fail_add(struct zone *z, struct slice name);
+struct dns_zone *dns_zone_new(void);
+void dns_zone_free(struct dns_zone **zp);
+NODISCARD bool dns_zone_parse(struct dns_zone *z, struct slice text, struct buf *why);
+NODISCARD bool zone_fail_add(struct dns_zone *z, struct slice name);
 /* Appends a raw answer, id 0. `name` in any form. */
-void zone_answer_put(const struct zone *z, struct slice name, uint16_t type, struct buf *out);
+void zone_answer_put(const struct dns_zone *z, struct slice name, uint16_t type, struct buf *out);

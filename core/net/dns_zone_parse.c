@@ -23,7 +23,7 @@ struct scanner {
 };
 
 struct zone_parser {
-    struct zone *zone;
+    struct dns_zone *zone;
     struct scanner in;
     struct buf origin, owner, name; /* kept form */
     struct buf rdata;
@@ -319,7 +319,7 @@ static bool line_ends(struct zone_parser *p)
     return p->in.line_start || scan(&p->in) != TOKEN_WORD || fail(p, "text after the record");
 }
 
-bool zone_parse(struct zone *z, struct slice text, struct buf *why)
+bool dns_zone_parse(struct dns_zone *z, struct slice text, struct buf *why)
 {
     struct zone_parser p = {.zone = z,
                             .in = {.rest = text, .line = 1, .line_start = true},

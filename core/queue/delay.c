@@ -6,6 +6,7 @@
 #include "core/base/time_text.h"
 #include "core/limit/ledger.h"
 #include "core/message/schedule.h"
+#include "core/queue/load.h"
 #include "core/queue/records.h"
 
 static uint64_t wall_ms(const struct queue_mgr *mgr)
@@ -155,6 +156,7 @@ void queue_save_state(struct queue_mgr *mgr, struct message *m)
 /* ---- waiting ---- */
 
 static void message_due(struct timer *t);
+static void message_outlived(struct queue_mgr *mgr, struct message *m);
 
 /* The message waits until it is due, or until its age ends it. */
 static void queue_wait(struct queue_mgr *mgr, struct message *m)
@@ -195,7 +197,7 @@ static void message_due(struct timer *t)
         return;
     }
     if (m->due_ms > now_ms && age_ms >= schedq_config(q)->max_age / 1000000u) {
-        expire_by_age(mgr, m, age_ms, false);
+        message_outlived(mgr, m);
         return;
     }
     if (m->due_ms > now_ms) { /* the wall clock was set back */
@@ -246,12 +248,72 @@ void queue_drop_waiting(struct queue_mgr *mgr)
     }
 }
 
+/* ---- older than max_age while it waited, or when it was found ---- */
+
+struct outlived {
+    struct message_load load;
+    struct queue_mgr *mgr;
+};
+
+/* The end of its own schedule counts instead of its age. */
+static void outlived_judge(struct queue_mgr *mgr, struct message *m)
+{
+    const struct schedule *s = m->content != NULL ? m->content->schedule : NULL;
+    const bool found = insert_context_is(m, INSERT_ENUMERATED);
+    uint64_t now_ms = wall_ms(mgr);
+    uint64_t due_ms = m->due_ms > now_ms ? m->due_ms : now_ms;
+
+    if (s == NULL || !s->has_expires) {
+        expire_by_age(mgr, m, message_age_ms(m, ring_wall_ns(&mgr->shard->ring)), found);
+    } else if (schedule_expired(s, due_ms)) {
+        expire_by_schedule(mgr, m, due_ms);
+    } else if (m->due_ms > now_ms) {
+        queue_wait(mgr, m);
+    } else {
+        queue_promote(mgr, m);
+    }
+}
+
+static void outlived_loaded(struct message_load *load, enum spool_err err)
+{
+    struct outlived *o = CONTAINER_OF(load, struct outlived, load);
+    struct queue_mgr *mgr = o->mgr;
+    struct message *m = load->m;
+
+    (void)err; /* what cannot be read has no schedule: its age counts */
+    mem_give(o);
+    if (mgr->draining) {
+        queue_promote(mgr, m); /* lets it rest in the spool */
+    } else {
+        outlived_judge(mgr, m);
+    }
+    queue_write_done(mgr);
+}
+
+static void message_outlived(struct queue_mgr *mgr, struct message *m)
+{
+    struct outlived *o;
+
+    if (m->content != NULL || (m->flags & MESSAGE_SPOOLED) == 0) {
+        outlived_judge(mgr, m);
+        return;
+    }
+    o = MEM_NEW(struct outlived);
+    o->mgr = mgr;
+    mgr->pending_writes++;
+    message_load(mgr->spool, &o->load, m, outlived_loaded);
+}
+
 void queue_place(struct queue_mgr *mgr, struct message *m)
 {
     struct schedq *q = m->owner;
 
     if (q->state != SCHEDQ_READY) {
         queue_hold(mgr, m);
+    } else if (insert_context_is(m, INSERT_ENUMERATED) && !mgr->draining &&
+               message_age_ms(m, ring_wall_ns(&mgr->shard->ring)) >=
+                   schedq_config(q)->max_age / 1000000u) {
+        message_outlived(mgr, m);
     } else if (m->due_ms > wall_ms(mgr)) {
         if (insert_context_is(m, INSERT_RECEIVED) && m->content != NULL &&
             m->content->schedule != NULL) {

@@ -86,9 +86,21 @@ static void submit(struct queue_mgr *mgr, struct log_record *r, void *arg)
     log_submit(mgr->log, r);
 }
 
+/* With its length in front, for a settle may carry several. What the spool has no room for is
+ * left out: a crash at the wrong moment then costs these log records. */
 static void put_outcome(struct queue_mgr *mgr, struct log_record *r, void *arg)
 {
-    outcome_put(arg, r);
+    struct buf *text = arg;
+    size_t start = text->len;
+    uint32_t len = 0;
+
+    buf_append(text, &len, sizeof(len));
+    outcome_put(text, r);
+    len = (uint32_t)(text->len - start - sizeof(len));
+    memcpy(text->ptr + start, &len, sizeof(len));
+    if (text->len > SPOOL_OUTCOME_MAX) {
+        text->len = start;
+    }
 }
 
 void queue_record(struct queue_mgr *mgr, const struct message *m,

@@ -30,24 +30,62 @@ static struct slice asking_pool_name(const struct queue_asking *a)
     return name != NULL ? slice_str(name) : pool_unspecified;
 }
 
+/* The same entries in the same order, whatever became of the sources' own settings. */
+static bool pool_entries_same(const struct queue_pool *x, const struct queue_pool *y)
+{
+    if (x == NULL || x->source_count != y->source_count ||
+        strcmp(x->pool->pool.name, y->pool->pool.name) != 0) {
+        return false;
+    }
+    for (uint32_t i = 0; i < x->source_count; i++) {
+        if (x->sources[i].weight != y->sources[i].weight ||
+            strcmp(x->sources[i].source->source.name, y->sources[i].source->source.name) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Configs are interned: equal ones are one object. */
+static bool pool_same(const struct queue_pool *x, const struct queue_pool *y)
+{
+    if (!pool_entries_same(x, y)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < x->source_count; i++) {
+        if (x->sources[i].source != y->sources[i].source) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void asking_adopt(struct queue_asking *a)
+{
+    struct schedq *q = a->q;
+    bool changed = q->config != a->config || !pool_same(q->pool, a->pool);
+
+    if (!pool_entries_same(q->pool, a->pool)) {
+        q->wrr_index = 0;
+        q->wrr_weight = 0;
+    }
+    config_put(&q->config);
+    q->config = config_get(a->config);
+    queue_pool_put(&q->pool);
+    q->pool = a->pool;
+    a->pool = NULL;
+    if (changed) {
+        q->mgr->promoter->forget(q->mgr->promoter_ctx, q);
+    }
+}
+
 static void asking_done(struct queue_asking *a, struct slice why)
 {
     struct schedq *q = a->q;
 
     q->asking = NULL;
     if (why.len == 0) {
-        bool pool_changed = q->pool != a->pool;
-
-        config_put(&q->config);
-        q->config = config_get(a->config);
-        if (pool_changed) {
-            queue_pool_put(&q->pool);
-            q->pool = a->pool;
-            a->pool = NULL;
-            q->wrr_index = 0;
-            q->wrr_weight = 0;
-        }
-        q->mgr->promoter->forget(q->mgr->promoter_ctx, q);
+        asking_adopt(a);
     }
     schedq_resolved(q, why);
     asking_free(a);

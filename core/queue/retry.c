@@ -8,8 +8,11 @@ uint64_t retry_delay_ms(const struct retry_schedule *s, uint16_t attempts, uint6
 {
     uint64_t base_s = s->retry_interval_s;
     double magnitude_s = (double)s->retry_interval_s / JITTER_SHARE;
-    double jitter_s;
+    int64_t delay_s;
 
+    if (base_s == 0) {
+        return 0; /* no power of two makes it more */
+    }
     if (attempts >= 63 || (base_s << attempts) >> attempts != base_s) {
         base_s = UINT64_MAX / 4000u;
     } else {
@@ -24,8 +27,10 @@ uint64_t retry_delay_ms(const struct retry_schedule *s, uint16_t attempts, uint6
     if (magnitude_s > JITTER_MAX_S) {
         magnitude_s = JITTER_MAX_S;
     }
-    jitter_s = ((double)(random >> 11) / 9007199254740992.0 - 0.5) * magnitude_s;
-    return (uint64_t)((int64_t)base_s + (int64_t)jitter_s) * 1000u; /* truncated toward zero */
+    /* The jitter is truncated toward zero. A cap far below the interval may be less than it. */
+    delay_s = (int64_t)base_s +
+              (int64_t)(((double)(random >> 11) / 9007199254740992.0 - 0.5) * magnitude_s);
+    return delay_s > 0 ? (uint64_t)delay_s * 1000u : 0;
 }
 
 uint64_t retry_spread_ms(uint64_t random)

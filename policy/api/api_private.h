@@ -11,12 +11,25 @@ struct api_services *api_services_of(lua_State *L, const char *what);
 /* The same, or NULL. */
 struct api_services *api_services_find(lua_State *L);
 
+/* Classes of this folder. */
+enum api_class { API_CLASS_MEMO = VM_CLASS_OTHER, API_CLASS_DOMAIN_MAP, API_CLASS_HEADER_ADDRESSES,
+                 API_CLASS_HEADER_ADDRESS, API_CLASS_COUNT };
+_Static_assert((int)API_CLASS_COUNT <= (int)VM_CLASS_MAX, "the vm has room for so many");
+
 /* Each adds to the kumo table at index 1. */
 void api_setup_open(lua_State *L);
 void api_dns_open(lua_State *L);
 void api_address_open(lua_State *L);
 void api_make_message_open(lua_State *L);
 void api_conn_meta_open(lua_State *L);
+void api_memo_open(lua_State *L);
+void api_domain_map_open(lua_State *L);
+void api_header_address_open(lua_State *L);
+
+/* Pushes the frozen form of the value at idx, which nobody will change; raises what cannot be
+ * kept. And back: scalars as they are, a frozen table as an object over it. */
+void api_freeze(lua_State *L, int idx);
+void api_share(lua_State *L, int idx);
 
 /* Methods of Message, by subject; message.c puts them into the class. */
 extern const luaL_Reg api_message_envelope[];

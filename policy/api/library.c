@@ -98,6 +98,9 @@ static void library_open(lua_State *L)
     api_make_message_open(L);
     api_setup_open(L);
     api_dns_open(L);
+    api_memo_open(L);
+    api_domain_map_open(L);
+    api_header_address_open(L);
 }
 
 const struct vm_library *api_library(void)

@@ -153,7 +153,8 @@ static void read_spec(lua_State *L, const struct json *from, struct import_spec 
     }
     size_t star = slice_find_char(spec->name, '*');
 
-    if (spec->name.len == 0 || (star != spec->name.len && (star == 0 || star + 1 != spec->name.len))) {
+    if (spec->name.len == 0 ||
+        (star != spec->name.len && (star == 0 || star + 1 != spec->name.len))) {
         vm_raise(L, "header name pattern '%.*s' must be a name, or a prefix followed by a single *",
                  SLICE_ARG(spec->name));
     }

@@ -46,6 +46,10 @@ struct api_services {
     /* kumo.set_diagnostic_log_filter(text) */
     bool (*set_log_filter)(void *ctx, struct slice filter, struct buf *why);
 
+    /* kumo.bump_config_epoch(): queue and path configs are asked for again. NULL: only what
+     * memoize keeps is. */
+    void (*bump_epoch)(void *ctx);
+
     struct resolver *resolver;        /* kumo.dns.lookup_* */
     struct message_ids *ids;          /* kumo.make_message */
     const struct zone_finder *zones;  /* time zones of schedules */

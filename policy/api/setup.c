@@ -99,6 +99,17 @@ static int set_log_filter(lua_State *L)
     return 0;
 }
 
+static int bump_config_epoch(lua_State *L)
+{
+    struct api_services *s = api_services_find(L);
+
+    vm_epoch_bump(L);
+    if (s != NULL && s->bump_epoch != NULL) {
+        s->bump_epoch(s->ctx);
+    }
+    return 0;
+}
+
 void api_setup_open(lua_State *L)
 {
     static const char *const knobs[][2] = {
@@ -122,6 +133,8 @@ void api_setup_open(lua_State *L)
     }
     lua_pushcfunction(L, set_log_filter);
     lua_setfield(L, 1, "set_diagnostic_log_filter");
+    lua_pushcfunction(L, bump_config_epoch);
+    lua_setfield(L, 1, "bump_config_epoch");
     api_module(L, "dns");
     lua_pushcfunction(L, define_resolver);
     lua_setfield(L, -2, "define_resolver");

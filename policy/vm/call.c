@@ -121,7 +121,7 @@ void vm_push_conn_meta(struct vm_call *c, struct meta *meta)
 
 static void push_strings(lua_State *L, const struct vm_call *c, const struct vm_arg *a)
 {
-    const char *at = c->bytes.ptr + a->from;
+    const char *at = a->count != 0 ? c->bytes.ptr + a->from : NULL;
 
     vm_array_new(L, a->count);
     for (uint32_t i = 1; i <= a->count; i++) {

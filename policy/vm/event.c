@@ -210,7 +210,8 @@ void event_announce(struct vm_state *st, struct vm_event *ev)
     st->announced = ev;
     lua_pushliteral(st->L, "_KUMO_CURRENT_EVENT");
     vm_push_slice(st->L, buf_slice(&ev->name));
-    lua_rawset(st->L, LUA_GLOBALSINDEX); /* raw: a strict-globals metatable is none of its business */
+    /* Raw: a metatable that guards the globals is none of its business. */
+    lua_rawset(st->L, LUA_GLOBALSINDEX);
 }
 
 void event_open(lua_State *L)

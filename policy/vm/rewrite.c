@@ -54,7 +54,7 @@ static void apply_edits(struct rewriter *rw, struct buf *out)
         const struct edit *e = &rw->edits[i];
 
         buf_append(out, text.ptr + at, e->at - at);
-        buf_append(out, rw->inserted.ptr + e->text_from, e->text_len);
+        buf_put(out, slice_head(slice_from(buf_slice(&rw->inserted), e->text_from), e->text_len));
         at = e->at + e->drop;
     }
     buf_append(out, text.ptr + at, text.len - at);
@@ -119,9 +119,9 @@ void rewrite_want(struct rewriter *rw, const char *text)
 bool rewrite_is_keyword(struct slice s)
 {
     static const char *const keywords[] = {
-        "and",   "break", "do",  "else", "elseif", "end",    "false", "for",  "function", "goto", "if",
-        "in",    "local", "nil", "not",  "or",     "repeat", "return", "then", "true",     "until",
-        "while",
+        "and",   "break",  "do",     "else", "elseif", "end",   "false", "for",
+        "function", "goto", "if",    "in",   "local",  "nil",   "not",   "or",
+        "repeat", "return", "then",  "true", "until",  "while",
     };
 
     for (size_t i = 0; i < ARRAY_COUNT(keywords); i++) {

@@ -73,7 +73,8 @@ static void close_scope_end(struct rewriter *rw, struct close_scope *cs)
     rewrite_edit(rw, EDIT_CLOSE, rw->last_to, 0, rw->fn->is_vararg ? " end, ...)" : " end)");
     if (cs->returns) {
         (void)snprintf(text, sizeof(text),
-                       " if __close%u and __close%u[1] == 1 then return %s(\"\").__op_results(__close%u) end",
+                       " if __close%u and __close%u[1] == 1 then "
+                       "return %s(\"\").__op_results(__close%u) end",
                        cs->id, cs->id, outer != NULL ? "1, " : "", cs->id);
         rewrite_edit(rw, EDIT_CLOSE, rw->last_to, 0, text);
         if (outer != NULL) {

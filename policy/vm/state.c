@@ -68,6 +68,16 @@ bool vm_validating(lua_State *L)
     return vm_state_of(L)->policy->validating;
 }
 
+uint64_t vm_epoch(lua_State *L)
+{
+    return atomic_load_explicit(&vm_state_of(L)->policy->epoch, memory_order_relaxed);
+}
+
+void vm_epoch_bump(lua_State *L)
+{
+    (void)atomic_fetch_add_explicit(&vm_state_of(L)->policy->epoch, 1, memory_order_relaxed);
+}
+
 struct buf *vm_scratch(lua_State *L)
 {
     struct buf *b = &vm_state_of(L)->scratch;

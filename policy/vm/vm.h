@@ -6,8 +6,9 @@
  * kumo.sleep, other calls take other states. Nothing but policy/ includes lua.h.
  *
  * A call is built (vm_call_begin, vm_push_*), run, and answered: at once when the handler did not
- * suspend, through done() when it did or had to wait for a state. A handler that raises, loops past its budget or takes too
- * much memory answers VM_ERROR and its state is destroyed; the shard goes on.
+ * suspend, through done() when it did or had to wait for a state. A handler that raises, loops
+ * past its budget or takes too much memory answers VM_ERROR and its state is destroyed; the shard
+ * goes on. A reject is a verdict: its state stays.
  *
  * Owner     struct vm: its shard. struct policy: the main thread (loading, init).
  * Memory    states are bounded by vm_limits; a state over its cap is destroyed.

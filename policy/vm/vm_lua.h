@@ -48,6 +48,10 @@ bool vm_validating(lua_State *L);
 /* The event that is running, empty while the policy loads. */
 struct slice vm_current_event(lua_State *L);
 
+/* Grows when what the policy computed from its surroundings should be computed anew. */
+uint64_t vm_epoch(lua_State *L);
+void vm_epoch_bump(lua_State *L);
+
 /* ---- errors: userdata that print as message, newline, stack traceback ---- */
 
 NORETURN void vm_raise(lua_State *L, const char *fmt, ...) PRINTF_LIKE(2, 3);

@@ -34,6 +34,7 @@ struct policy_event {
 struct policy {
     _Atomic uint32_t refs;
     _Atomic bool validation_failed;
+    _Atomic uint64_t epoch;
     bool validating;
     bool loading; /* on the main thread: files and events are being collected */
     const struct vm_library *library;

@@ -513,24 +513,35 @@ static uint16_t buffer_take(struct fake *f, struct slice bytes)
     return id;
 }
 
-void fake_ring_receive(struct ring *ring, int fd, struct slice bytes)
+static void receive(struct ring *ring, int fd, struct slice piece, uint32_t more)
 {
     struct fake *f = fake_of(ring);
+    struct ring_op *op = NULL;
+    uint16_t id;
 
+    for (uint32_t i = 0; i < f->waiting_count && op == NULL; i++) {
+        op = f->waiting[i]->kind == RING_RECV && f->waiting[i]->fd == fd ? f->waiting[i] : NULL;
+    }
+    MUST(op != NULL);
+    id = buffer_take(f, piece);
+    fake_ring_complete_op(ring, op, (int32_t)piece.len,
+                          more | RING_HAS_BUFFER | (uint32_t)id << RING_BUFFER_SHIFT);
+}
+
+void fake_ring_receive(struct ring *ring, int fd, struct slice bytes)
+{
     while (bytes.len > 0) {
         struct slice piece = slice_head(bytes, RING_BUFFER_SIZE);
-        struct ring_op *op = NULL;
-        uint16_t id;
 
-        for (uint32_t i = 0; i < f->waiting_count && op == NULL; i++) {
-            op = f->waiting[i]->kind == RING_RECV && f->waiting[i]->fd == fd ? f->waiting[i] : NULL;
-        }
-        MUST(op != NULL);
-        id = buffer_take(f, piece);
-        fake_ring_complete_op(ring, op, (int32_t)piece.len,
-                              RING_MORE | RING_HAS_BUFFER | (uint32_t)id << RING_BUFFER_SHIFT);
+        receive(ring, fd, piece, RING_MORE);
         bytes = slice_from(bytes, piece.len);
     }
+}
+
+void fake_ring_receive_last(struct ring *ring, int fd, struct slice bytes)
+{
+    MUST(bytes.len > 0 && bytes.len <= RING_BUFFER_SIZE);
+    receive(ring, fd, bytes, 0);
 }
 
 uint32_t fake_ring_buffers_out(const struct ring *ring)

@@ -56,6 +56,8 @@ void fake_ring_run(struct shard *sh);
 
 /* Bytes for the RECV that waits on `fd`, cut at RING_BUFFER_SIZE; the op stays armed. */
 void fake_ring_receive(struct ring *ring, int fd, struct slice bytes);
+/* The same, in one buffer, with the receive ended by it. */
+void fake_ring_receive_last(struct ring *ring, int fd, struct slice bytes);
 /* All bytes sent on `fd` so far and not taken yet. */
 struct buf *fake_ring_sent(struct ring *ring, int fd);
 /* Receive buffers that have not been given back. */

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -70,11 +71,15 @@ struct world {
     uint64_t marked[BENCH_SHARDS_MAX];
     uint32_t step;
     bool dead; /* answers of a crashed process do not count */
+    bool faulty; /* writes fail now and then, and so may calls */
+    bool failing; /* right now */
+    uint64_t fault_seed;
 };
 
 /* How often the rarer things happened, over all seeds: a test that never met them proves little. */
 static struct {
     uint64_t found, unlogged, cleaned_segments, cleaned_bytes, changed, withdrawn, large;
+    uint64_t refused, unsure;
 } met;
 
 static struct world *the_world;
@@ -123,8 +128,17 @@ static void put_done(struct spool_put *put, enum spool_err err)
         return;
     }
     CHECK(w, t->open);
-    CHECK(w, err == SPOOL_OK);
+    CHECK(w, err == SPOOL_OK || w->faulty);
     t->open = false;
+    if (err != SPOOL_OK) {
+        met.refused += err != SPOOL_E_UNSURE;
+        met.unsure += err == SPOOL_E_UNSURE;
+        for (uint32_t i = 0; i < t->record_count; i++) {
+            /* A refusal is a promise too: the peer sends it again. */
+            t->records[i].fate = err == SPOOL_E_UNSURE ? PUT_OPEN : GONE;
+        }
+        return;
+    }
     met.large += t->body_len > 30000;
     for (uint32_t i = 0; i < t->record_count; i++) {
         t->records[i].ref = t->put_records[i].ref;
@@ -140,8 +154,8 @@ static void void_done(struct spool_void *v, enum spool_err err)
     if (the_world->dead) {
         return;
     }
-    CHECK(the_world, err == SPOOL_OK);
-    for (uint32_t i = 0; i < t->record_count; i++) {
+    CHECK(the_world, err == SPOOL_OK || the_world->faulty);
+    for (uint32_t i = 0; i < t->record_count && err == SPOOL_OK; i++) {
         met.withdrawn++;
         if (t->records[i].fate == WITHDRAW_OPEN) {
             t->records[i].fate = GONE;
@@ -156,9 +170,12 @@ static void change_done(struct spool_change *c, enum spool_err err)
     if (the_world->dead) {
         return;
     }
-    CHECK(the_world, err == SPOOL_OK);
+    CHECK(the_world, err == SPOOL_OK || the_world->faulty);
     met.changed++;
     r->changing = false;
+    if (err != SPOOL_OK) {
+        return;
+    }
     r->attempts_acked = r->change_attempts;
     r->blob_acked = r->change_blob != 0 ? r->change_blob : r->blob_acked;
 }
@@ -346,10 +363,48 @@ static void progress(struct world *w, uint32_t count)
     }
 }
 
+static int64_t fault(void *ctx, enum fake_io io, const char *path, uint64_t offset, uint64_t len)
+{
+    struct world *w = ctx;
+
+    (void)offset;
+    (void)len;
+    if (!w->failing || strstr(path, "seg-") == NULL) {
+        return 0;
+    }
+    switch (io) {
+    case FAKE_WRITE:
+    case FAKE_SYNC:
+    case FAKE_UNLINK:
+        return fake_random(&w->fault_seed) % 25 == 0 ? -EIO : 0;
+    case FAKE_OPEN:
+    case FAKE_ALLOCATE:
+        return fake_random(&w->fault_seed) % 10 == 0 ? -ENOSPC : 0;
+    default:
+        return 0;
+    }
+}
+
+/* The disk is sound again, and every retry timer fires. */
+static void heal(struct world *w)
+{
+    w->failing = false;
+    for (uint32_t i = 0; i < 4; i++) {
+        bench_advance_ms(&w->bench, 1100);
+        bench_run_now(&w->bench);
+    }
+}
+
 /* Everything submitted has completed: settles are durable. */
 static void quiesce(struct world *w)
 {
     bench_run(&w->bench);
+    if (w->faulty) {
+        heal(w);
+    }
+    for (uint32_t i = 0; i < w->bench.group.count; i++) {
+        CHECK(w, spool_accepting(w->bench.spools[i]) == SPOOL_OK);
+    }
     for (uint32_t i = 0; i < w->txn_count; i++) {
         struct txn *t = w->txns[i];
 
@@ -358,7 +413,8 @@ static void quiesce(struct world *w)
             if (t->records[k].fate == SETTLE_OPEN) {
                 t->records[k].fate = SETTLED;
             }
-            CHECK(w, t->records[k].fate != WITHDRAW_OPEN && !t->records[k].changing);
+            CHECK(w, (t->records[k].fate != WITHDRAW_OPEN || w->faulty) &&
+                         !t->records[k].changing);
         }
     }
 }
@@ -413,6 +469,8 @@ static void check_found(struct world *w)
 
 static void check_unlogged(struct world *w)
 {
+    bool all = pick(w, 2) == 0; /* then the marks may move on */
+
     for (uint32_t i = 0; i < w->bench.unlogged_count; i++) {
         const struct bench_unlogged *u = &w->bench.unlogged[i];
         unsigned number, index;
@@ -429,7 +487,7 @@ static void check_unlogged(struct world *w)
             CHECK(w, u->ref.generation != 0);
             check_bytes(w, t, r, u->ref, u->shard);
         }
-        if (pick(w, 3) != 0) {
+        if (all || pick(w, 3) != 0) {
             spool_unlogged_done(w->bench.spools[u->shard], u->ref);
             r->unlogged_done = true;
         }
@@ -458,6 +516,9 @@ static void check_record(struct world *w, struct txn *t, struct record *r)
 /* What is known after a recovery that ran to its end. */
 static void check(struct world *w)
 {
+    for (uint32_t i = 0; i < w->bench.damage_count; i++) {
+        print_error("damage: %s\n", w->bench.damage[i].what);
+    }
     CHECK(w, w->bench.damage_count == 0);
     check_found(w);
     check_unlogged(w);
@@ -530,11 +591,15 @@ static void work(struct world *w, uint32_t steps)
         if (pick(w, 150) == 0) {
             quiesce(w);
         }
+        if (w->faulty && pick(w, 40) == 0) {
+            w->failing = !w->failing;
+        }
     }
 }
 
 static void round_run(struct world *w)
 {
+    w->failing = false;
     bench_open(&w->bench, 1 + pick(w, 3));
     if (pick(w, 5) == 0) { /* a crash while recovery runs */
         progress(w, pick(w, 60));
@@ -553,7 +618,7 @@ static void round_run(struct world *w)
     }
 }
 
-static void world_run(uint64_t seed, uint32_t rounds)
+static void world_run(uint64_t seed, uint32_t rounds, bool faulty)
 {
     struct world *w = MEM_NEW(struct world);
 
@@ -563,9 +628,13 @@ static void world_run(uint64_t seed, uint32_t rounds)
     w->bench.seed = seed;
     w->bench.params.segment_size = 64 * 1024 << pick(w, 3);
     w->bench.params.staging_bytes_max = 256 * 1024;
+    w->faulty = faulty;
+    w->fault_seed = seed;
+    fake_disk_set_fault(w->bench.disk, fault, w);
     for (uint32_t i = 0; i < rounds; i++) {
         round_run(w);
     }
+    w->failing = false;
     bench_start(&w->bench, 2);
     check(w);
     bench_free(&w->bench);
@@ -591,7 +660,7 @@ static void no_acknowledged_message_is_lost_and_no_settled_one_returns(void **st
 
     (void)state;
     for (uint64_t seed = first; seed < first + count; seed++) {
-        world_run(seed, 12);
+        world_run(seed, 12, false);
     }
     print_message("found %llu, unlogged %llu, segments cleaned %llu with %llu bytes copied, "
                   "changes %llu, withdrawals %llu, long %llu\n",
@@ -605,9 +674,28 @@ static void no_acknowledged_message_is_lost_and_no_settled_one_returns(void **st
     }
 }
 
+/* The same on a disk whose writes fail in bursts. What was refused must not come back, what was
+ * acknowledged must not get lost, and all of it goes on when the disk does. */
+static void a_failing_disk_breaks_no_promise(void **state)
+{
+    uint64_t first = environment("SPOOL_SEED", 1);
+    uint64_t count = environment("SPOOL_SEEDS", 25);
+
+    (void)state;
+    for (uint64_t seed = first; seed < first + count; seed++) {
+        world_run(seed, 12, true);
+    }
+    print_message("refused %llu, unsure %llu\n", (unsigned long long)met.refused,
+                  (unsigned long long)met.unsure);
+    if (count >= 20) {
+        assert_true(met.refused > 0 && met.unsure > 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_failing_disk_breaks_no_promise),
         cmocka_unit_test(no_acknowledged_message_is_lost_and_no_settled_one_returns),
     };
     return cmocka_run_group_tests_name("spool/crash", tests, NULL, NULL);

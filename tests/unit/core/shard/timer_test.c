@@ -230,6 +230,35 @@ static void a_due_time_beyond_all_levels_is_kept(void **state)
     assert_true(timers_next_ms(&ts) == UINT64_MAX);
 }
 
+static void taking_finds_every_timer_of_a_function_wherever_it_hangs(void **state)
+{
+    static const uint64_t due_ms[] = {1, 101, 163, 300, 100000, UINT64_C(1) << 40};
+    struct timers ts;
+    struct probe p[ARRAY_COUNT(due_ms)], other[ARRAY_COUNT(due_ms)];
+    uint32_t taken_count = 0;
+    struct timer *t;
+
+    (void)state;
+    timers_init(&ts, 100);
+    for (uint32_t i = 0; i < ARRAY_COUNT(due_ms); i++) {
+        p[i] = probe_new(&ts);
+        other[i] = (struct probe){.timer.fn = rearm_in_the_past, .ts = &ts};
+        timer_arm(&ts, &other[i].timer, due_ms[i]);
+        timer_arm(&ts, &p[i].timer, due_ms[i]);
+    }
+    while ((t = timers_take(&ts, probe_fired)) != NULL) {
+        assert_false(timer_armed(t));
+        taken_count++;
+    }
+    assert_int_equal(taken_count, ARRAY_COUNT(due_ms));
+    assert_int_equal(ts.armed_count, ARRAY_COUNT(due_ms));
+    for (uint32_t i = 0; i < ARRAY_COUNT(due_ms); i++) {
+        assert_true(timer_armed(&other[i].timer));
+        timer_cancel(&ts, &other[i].timer);
+    }
+    assert_true(timers_next_ms(&ts) == UINT64_MAX);
+}
+
 /* ---- against a list ---- */
 
 struct model {
@@ -381,6 +410,7 @@ int main(void)
         cmocka_unit_test(a_handler_may_cancel_a_timer_that_is_due_in_the_same_run),
         cmocka_unit_test(the_budget_leaves_the_rest_for_the_next_run),
         cmocka_unit_test(a_due_time_beyond_all_levels_is_kept),
+        cmocka_unit_test(taking_finds_every_timer_of_a_function_wherever_it_hangs),
         cmocka_unit_test(any_history_fires_what_a_sorted_list_would),
     };
     return cmocka_run_group_tests_name("core/shard/timer", tests, NULL, NULL);

@@ -12,9 +12,10 @@ static void arguments_arrive_in_order_with_their_types(void **state)
     struct vm_bench b;
 
     vm_bench_init(&b);
-    vm_bench_load(&b, HEAD "kumo.on('a', function(s, none, i, t, n, list, big, tree)\n"
-                           "  return table.concat({s, tostring(none), i, tostring(t), tostring(n),\n"
-                           "    list[1] .. list[2] .. #list, tostring(big), tree.k}, ' ') end)");
+    vm_bench_load(&b,
+                  HEAD "kumo.on('a', function(s, none, i, t, n, list, big, tree)\n"
+                       "  return table.concat({s, tostring(none), i, tostring(t), tostring(n),\n"
+                       "    list[1] .. list[2] .. #list, tostring(big), tree.k}, ' ') end)");
     struct vm_call *c = vm_bench_named(&b, "a");
 
     vm_push_string(c, SLICE("text"));
@@ -46,7 +47,8 @@ static const struct {
     {"an empty array stays one", "return kumo.json_parse '[]'", "[]"},
     {"nested", "return {a = {1, {b = true}}}", "{\"a\":[1,{\"b\":true}]}"},
     {"a boxed integer", "return {math.maxinteger}", "[9223372036854775807]"},
-    {"a config object", "return kumo.make_egress_path{connection_limit = 5}", "{\"connection_limit\":5}"},
+    {"a config object", "return kumo.make_egress_path{connection_limit = 5}",
+     "{\"connection_limit\":5}"},
     {"number keys of an object", "return {[0] = 'x'}", "{\"0\":\"x\"}"},
 };
 
@@ -82,8 +84,9 @@ static void two_values_and_the_constructor_are_told(void **state)
     struct vm_bench b;
 
     vm_bench_init(&b);
-    vm_bench_load(&b, HEAD "kumo.on('two', function() return 250, 'ok', 'third' end)\n"
-                           "kumo.on('cfg', function() return kumo.make_queue_config{max_age = '1h'} end)\n");
+    vm_bench_load(&b, HEAD
+                  "kumo.on('two', function() return 250, 'ok', 'third' end)\n"
+                  "kumo.on('cfg', function() return kumo.make_queue_config{max_age = '1h'} end)\n");
     struct vm_call *c = vm_bench_named(&b, "two");
     const struct vm_result *r = vm_call_run(c, vm_bench_done, &b);
 
@@ -106,13 +109,14 @@ static void config_objects_can_be_read(void **state)
     struct vm_bench b;
 
     vm_bench_init(&b);
-    vm_bench_load(&b, HEAD
-                  "kumo.on('a', function() local c = kumo.make_egress_path{connection_limit = 5}\n"
-                  "  local keys = '' for k, v in pairs(c) do keys = keys .. k .. '=' .. v end\n"
-                  "  return type(c) .. ' ' .. c.connection_limit .. ' ' .. tostring(c.nothing) .. ' ' ..\n"
-                  "    tostring(c[1]) .. ' ' .. #c .. ' ' .. keys .. ' ' .. tostring(getmetatable(c)) end)\n"
-                  "kumo.on('b', function() kumo.make_egress_source(nil) end)\n"
-                  "kumo.on('c', function() kumo.make_queue_config{1, 2} end)\n");
+    vm_bench_load(
+        &b, HEAD
+        "kumo.on('a', function() local c = kumo.make_egress_path{connection_limit = 5}\n"
+        "  local keys = '' for k, v in pairs(c) do keys = keys .. k .. '=' .. v end\n"
+        "  return type(c) .. ' ' .. c.connection_limit .. ' ' .. tostring(c.nothing) .. ' ' ..\n"
+        "    tostring(c[1]) .. ' ' .. #c .. ' ' .. keys .. ' ' .. tostring(getmetatable(c)) end)\n"
+        "kumo.on('b', function() kumo.make_egress_source(nil) end)\n"
+        "kumo.on('c', function() kumo.make_queue_config{1, 2} end)\n");
     assert_string_equal(vm_bench_say(&b, "a"), "userdata 5 nil nil 1 connection_limit=5 false");
     assert_non_null(strstr(vm_bench_say(&b, "b"), "error deserialize error: invalid type: "));
     assert_non_null(strstr(vm_bench_say(&b, "c"), ", while processing JSON"));
@@ -174,20 +178,26 @@ static const struct {
     {"through a coroutine",
      "local co = coroutine.create(function(a) kumo.sleep(1) local b = coroutine.yield(a + 1) "
      "kumo.sleep(1) return b * 2 end) local _, x = coroutine.resume(co, 1) "
-     "local _, y = coroutine.resume(co, 5) return x .. ' ' .. y", "2 10"},
+     "local _, y = coroutine.resume(co, 5) return x .. ' ' .. y",
+     "2 10"},
     {"through wrap in wrap",
-     "return coroutine.wrap(function() return coroutine.wrap(function() kumo.sleep(1) return 'deep' end)() "
-     "end)()", "deep"},
+     "return coroutine.wrap(function() return coroutine.wrap(function() kumo.sleep(1) return "
+     "'deep' end)() "
+     "end)()",
+     "deep"},
     {"through a metamethod",
      "return setmetatable({}, {__index = function() kumo.sleep(1) return 'm' end}).x", "m"},
     {"through an iterator",
-     "local s = '' for v in function(_, l) kumo.sleep(1) if (l or 0) < 2 then return (l or 0) + 1 end end do "
-     "s = s .. v end return s", "12"},
+     "local s = '' for v in function(_, l) kumo.sleep(1) if (l or 0) < 2 then return (l or 0) + 1 "
+     "end end do "
+     "s = s .. v end return s",
+     "12"},
     {"an error afterwards", "kumo.sleep(1) error('late', 0)", "error late"},
     {"a reject afterwards", "kumo.sleep(1) kumo.reject(451, 'late')", "reject 451 late"},
     {"not through sort", "table.sort({2, 1}, function(a, b) kumo.sleep(1) return a < b end)",
      "error attempt to yield across C-call boundary"},
-    {"with a bad argument", "kumo.sleep(-1)", "error kumo.sleep: -1 is not a valid number of seconds"},
+    {"with a bad argument", "kumo.sleep(-1)",
+     "error kumo.sleep: -1 is not a valid number of seconds"},
 };
 
 static void suspension_passes_through_what_lua_puts_between(void **state)
@@ -211,7 +221,8 @@ static void suspension_passes_through_what_lua_puts_between(void **state)
         if (r != NULL) {
             vm_bench_done(&b, r);
         }
-        if (b.done_count != 1 || strncmp(b.why.ptr, passages[i].want, strlen(passages[i].want)) != 0) {
+        if (b.done_count != 1 ||
+            strncmp(b.why.ptr, passages[i].want, strlen(passages[i].want)) != 0) {
             print_error("%s: got %s\n", passages[i].name, b.done_count > 0 ? b.why.ptr : "nothing");
             wrong_count++;
         }

@@ -96,16 +96,19 @@ static const struct row rows[] = {
     {"utf8.char", "return utf8.char(72, 228, 8364, 128512)", "H\u00e4\u20ac\U0001f600"},
     {"utf8.codepoint", "return utf8.codepoint('\u20acx', 1, -1)", "8364 120"},
     {"utf8.codes",
-     "local s = '' for p, c in utf8.codes('a\u00e9b') do s = s .. p .. ':' .. c .. ' ' end return s",
+     "local s = '' for p, c in utf8.codes('a\u00e9b') do s = s .. p .. ':' .. c .. ' ' end return "
+     "s",
      "1:97 2:233 4:98 "},
     {"utf8.codes refuses surrogates", "for _ in utf8.codes('\\xed\\xa0\\x80') do end",
      "false invalid UTF-8 code"},
     {"utf8.offset", "return utf8.offset('a\u00e9b', 3), utf8.offset('a\u00e9b', -1)", "4 4"},
-    {"utf8.charpattern", "local n = 0 for _ in ('\u00e9a\u20ac'):gmatch(utf8.charpattern) do "
-                         "n = n + 1 end return n", "3"},
+    {"utf8.charpattern",
+     "local n = 0 for _ in ('\u00e9a\u20ac'):gmatch(utf8.charpattern) do "
+     "n = n + 1 end return n",
+     "3"},
 
-    {"string.pack little and big", "return (string.pack('>I2', 258) .. string.pack('<I2', 258)):byte(1, 4)",
-     "1 2 2 1"},
+    {"string.pack little and big",
+     "return (string.pack('>I2', 258) .. string.pack('<I2', 258)):byte(1, 4)", "1 2 2 1"},
     {"string.pack and unpack round trip",
      "return string.unpack('<i4 z s1 d', string.pack('<i4 z s1 d', -5, 'zed', 'len', 1.5))",
      "-5 zed len 1.5 21"},
@@ -123,13 +126,17 @@ static const struct row rows[] = {
     {"newproxy is gone", "return newproxy", "nil"},
     {"collectgarbage takes 5.4 modes", "return collectgarbage('generational')", "incremental"},
     {"load takes an environment", "return load('return x', 'n', 't', {x = 5})()", "5"},
-    {"load takes a function", "local n = 0 return load(function() n = n + 1 "
-                              "return ({'return ', '7 // 2'})[n] end)()", "3"},
+    {"load takes a function",
+     "local n = 0 return load(function() n = n + 1 "
+     "return ({'return ', '7 // 2'})[n] end)()",
+     "3"},
     {"xpcall passes arguments", "return xpcall(function(a) return a end, print, 4)", "true 4"},
-    {"coroutine.isyieldable", "return coroutine.wrap(function() return coroutine.isyieldable() end)()",
-     "true"},
-    {"goto continue", "local s = '' for i = 1, 3 do if i == 2 then goto continue end s = s .. i // 1 "
-                      "::continue:: end return s", "13"},
+    {"coroutine.isyieldable",
+     "return coroutine.wrap(function() return coroutine.isyieldable() end)()", "true"},
+    {"goto continue",
+     "local s = '' for i = 1, 3 do if i == 2 then goto continue end s = s .. i // 1 "
+     "::continue:: end return s",
+     "13"},
 };
 
 static void rows_print_what_lua_5_4_prints(void **state)
@@ -174,31 +181,35 @@ static const struct row close_rows[] = {
      "return 'v' end end log(f())",
      "b:nil,a:nil,v"},
     {"return inside a loop",
-     "local function f() for i = 1, 3 do local a <close> = closer(i) if i == 2 then return i end end end "
+     "local function f() for i = 1, 3 do local a <close> = closer(i) if i == 2 then return i end "
+     "end end "
      "log(f())",
      "1:nil,2:nil,2"},
     {"break", "for i = 1, 3 do local a <close> = closer(i) if i == 2 then break end end log 'out'",
      "1:nil,2:nil,out"},
     {"break of an inner loop stays inside",
-     "do local a <close> = closer 'a' for i = 1, 3 do if i == 2 then break end log(i) end log 'on' end",
+     "do local a <close> = closer 'a' for i = 1, 3 do if i == 2 then break end log(i) end log 'on' "
+     "end",
      "1,on,a:nil"},
     {"break through two scopes",
-     "while true do local a <close> = closer 'a' do local b <close> = closer 'b' break end end log 'out'",
+     "while true do local a <close> = closer 'a' do local b <close> = closer 'b' break end end log "
+     "'out'",
      "b:nil,a:nil,out"},
     {"an error closes and goes on",
-     "log(pcall(function() local a <close> = closer 'a' error('bad', 0) end))",
-     "a:bad,false,bad"},
+     "log(pcall(function() local a <close> = closer 'a' error('bad', 0) end))", "a:bad,false,bad"},
     {"varargs are still there",
-     "local function f(...) local a <close> = closer 'a' return select('#', ...), ... end log(f(7, 8))",
+     "local function f(...) local a <close> = closer 'a' return select('#', ...), ... end log(f(7, "
+     "8))",
      "a:nil,2,7,8"},
-    {"nil and false are fine", "do local a <close> = nil local b <close> = false log 'ok' end", "ok"},
-    {"anything else is not",
-     "log((pcall(function() local a <close> = 42 end)))", "false"},
+    {"nil and false are fine", "do local a <close> = nil local b <close> = false log 'ok' end",
+     "ok"},
+    {"anything else is not", "log((pcall(function() local a <close> = 42 end)))", "false"},
     {"locals before and inside are seen",
      "local x = 1 do local a <close> = closer 'a' x = x + 1 local y = x log(y) end log(x)",
      "2,a:nil,2"},
     {"a label inside is reached",
-     "for i = 1, 2 do local a <close> = closer(i) if i == 1 then goto skip end log 'body' ::skip:: end",
+     "for i = 1, 2 do local a <close> = closer(i) if i == 1 then goto skip end log 'body' ::skip:: "
+     "end",
      "1:nil,body,2:nil"},
 };
 

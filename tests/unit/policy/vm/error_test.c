@@ -11,21 +11,28 @@ static const struct row rows[] = {
     {"a reject raised again", "local _, e = pcall(kumo.reject, 451, '4.7.1 later') error(e)",
      "reject 451 4.7.1 later"},
     {"a reject through two pcalls",
-     "local _, e = pcall(function() local _, i = pcall(kumo.reject, 550, 'no') error(i) end) error(e)",
+     "local _, e = pcall(function() local _, i = pcall(kumo.reject, 550, 'no') error(i) end) "
+     "error(e)",
      "reject 550 no"},
-    {"a reject through xpcall", "local _, e = xpcall(kumo.reject, function(x) return x end, 450, 'z') "
-                                "error(e)", "reject 450 z"},
+    {"a reject through xpcall",
+     "local _, e = xpcall(kumo.reject, function(x) return x end, 450, 'z') "
+     "error(e)",
+     "reject 450 z"},
     {"a reject from a coroutine",
-     "local _, e = coroutine.resume(coroutine.create(function() kumo.reject(450, 'co') end)) error(e)",
+     "local _, e = coroutine.resume(coroutine.create(function() kumo.reject(450, 'co') end)) "
+     "error(e)",
      "reject 450 co"},
-    {"its text is an ordinary error", "local _, e = pcall(kumo.reject, 451, 'later') error(tostring(e))",
+    {"its text is an ordinary error",
+     "local _, e = pcall(kumo.reject, 451, 'later') error(tostring(e))",
      "error [string \"/etc/policy/init.lua\"]:2: 451 later\n"},
-    {"a reject is userdata", "local _, e = pcall(kumo.reject, 451, 'x') return type(e)", "userdata"},
+    {"a reject is userdata", "local _, e = pcall(kumo.reject, 451, 'x') return type(e)",
+     "userdata"},
     {"and prints code, text, traceback",
      "local _, e = pcall(kumo.reject, 451, 'x') return (tostring(e):gsub('\\n.*', ''))", "451 x"},
     {"a disconnect", "kumo.disconnect(421, 'bye')", "reject 421 bye"},
     {"a bad code", "kumo.reject(70000, 'x')", "error 70000 is not a valid reply code"},
-    {"no text", "kumo.reject(451)", "error bad argument #2 to 'reject' (string expected, got no value)"},
+    {"no text", "kumo.reject(451)",
+     "error bad argument #2 to 'reject' (string expected, got no value)"},
     {"a disconnect of an unknown kind", "kumo.disconnect(421, 'bye', 'Soon')",
      "error expected one of 'If421', 'FollowWith421' or 'ForceDisconnect'"},
     {"a Lua error has its position", "error('oops')",
@@ -40,19 +47,22 @@ static const struct row rows[] = {
      "error(setmetatable({}, {__tostring = function() while true do end end}))", "error "},
     {"nil as an error", "error(nil)", "error (error object is a nil value)"},
     {"a native error has a traceback",
-     "local _, e = pcall(kumo.json_parse, '{') return type(e) .. (tostring(e):match('\\nstack traceback:') "
-     "or ' none')", "userdata\nstack traceback:"},
-    {"a native error works with %s", "local _, e = pcall(kumo.reject, 1, 'x') return #string.format('%s', e) > 3",
-     "true"},
+     "local _, e = pcall(kumo.json_parse, '{') return type(e) .. (tostring(e):match('\\nstack "
+     "traceback:') "
+     "or ' none')",
+     "userdata\nstack traceback:"},
+    {"a native error works with %s",
+     "local _, e = pcall(kumo.reject, 1, 'x') return #string.format('%s', e) > 3", "true"},
     {"metatables of objects are hidden",
      "local _, e = pcall(kumo.reject, 1, 'x') return tostring(getmetatable(e)) .. "
-     "tostring(getmetatable(kumo.json_parse '[]'))", "falsefalse"},
+     "tostring(getmetatable(kumo.json_parse '[]'))",
+     "falsefalse"},
     {"a yield at the top is an error", "coroutine.yield(1)",
      "error attempt to yield from outside a coroutine"},
     {"a value that is no JSON", "return {print}", "error invalid type: function"},
     {"a cycle", "local t = {} t.t = t return t", "error recursive table detected"},
-    {"a tree larger than its memory",
-     "local t = {} for i = 1, 60 do t = {t, t} end return t", "error value is too large"},
+    {"a tree larger than its memory", "local t = {} for i = 1, 60 do t = {t, t} end return t",
+     "error value is too large"},
 };
 
 static void errors_keep_their_identity_and_their_place(void **state)
@@ -66,7 +76,8 @@ static void errors_keep_their_identity_and_their_place(void **state)
     buf_put(&source, SLICE("local kumo = require 'kumo'"));
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         /* All on line 2. */
-        buf_printf(&source, "%skumo.on('e%zu', function() %s end) ", i == 0 ? "\n" : "", i, rows[i].body);
+        buf_printf(&source, "%skumo.on('e%zu', function() %s end) ", i == 0 ? "\n" : "", i,
+                   rows[i].body);
     }
     buf_char(&source, '\0');
     vm_bench_load(&b, source.ptr);
@@ -91,7 +102,8 @@ static void disconnects_say_how(void **state)
     static const struct {
         const char *event;
         enum vm_disconnect how;
-    } ways[] = {{"r", VM_IF_421}, {"d", VM_FORCE_DISCONNECT}, {"f", VM_FOLLOW_WITH_421}, {"i", VM_IF_421}};
+    } ways[] = {
+        {"r", VM_IF_421}, {"d", VM_FORCE_DISCONNECT}, {"f", VM_FOLLOW_WITH_421}, {"i", VM_IF_421}};
     struct vm_bench b;
 
     vm_bench_init(&b);

@@ -40,8 +40,9 @@ static void registering_inside_a_handler_is_an_error_that_names_both(void **stat
     struct vm_call *c = vm_call_begin(b.vm, VM_HOOK_smtp_server_ehlo);
     const char *got = vm_bench_finish(&b, c);
 
-    assert_non_null(strstr(got, "Attempting to register an event handler via `kumo.on('init', ...)` "
-                                "from within the event handler 'smtp_server_ehlo'"));
+    assert_non_null(strstr(got,
+                           "Attempting to register an event handler via `kumo.on('init', ...)` "
+                           "from within the event handler 'smtp_server_ehlo'"));
     vm_bench_close(&b);
 }
 
@@ -65,12 +66,12 @@ static const struct {
     {"no values pass to the next", "on(function() return end) on(function() return 'second' end)",
      "second"},
     {"the first that answers ends it", "on(function() return 'first' end) on(error)", "first"},
-    {"a nil passes on where nil means that", "on(function() return nil end) on(function() return 2 end)",
-     "2"},
+    {"a nil passes on where nil means that",
+     "on(function() return nil end) on(function() return 2 end)", "2"},
     {"nobody answered", "on(function() end) on(function() return nil end)", "none"},
     {"an error ends it", "on(function() error('x', 0) end) on(function() return 1 end)", "error x"},
-    {"arguments arrive afresh", "on(function(d) d = 'z' end) on(function(d, t) return d .. tostring(t) end)",
-     "a.testnil"},
+    {"arguments arrive afresh",
+     "on(function(d) d = 'z' end) on(function(d, t) return d .. tostring(t) end)", "a.testnil"},
 };
 
 static void multi_handlers_run_in_order_until_one_answers(void **state)

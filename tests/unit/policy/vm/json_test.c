@@ -20,7 +20,8 @@ static const struct {
     {"nulls leave holes", "return tostring(kumo.json_parse('[1,null,3]')[3])", "3"},
     {"big integers are exact", "return tostring(kumo.json_parse('[9007199254740993]')[1])",
      "9007199254740993"},
-    {"and go back exactly", "return kumo.json_encode(kumo.json_parse('[9007199254740993,18446744073709551615]'))",
+    {"and go back exactly",
+     "return kumo.json_encode(kumo.json_parse('[9007199254740993,18446744073709551615]'))",
      "[9007199254740993,18446744073709551615]"},
     {"pretty sorts keys", "return kumo.serde.json_encode_pretty{b = 1, a = {2}}",
      "{\n  \"a\": [\n    2\n  ],\n  \"b\": 1\n}"},
@@ -76,7 +77,9 @@ static void modules_are_read_once_and_go_through_the_rewriter(void **state)
 
     assert_non_null(mkdtemp(dir));
     (void)snprintf(path, sizeof(path), "%s/mod.lua", dir);
-    write_file(path, "#!/usr/bin/lua\nlocal M = {n = 7 // 2}\nfunction M.bad() error('in mod') end\nreturn M\n");
+    write_file(
+        path,
+        "#!/usr/bin/lua\nlocal M = {n = 7 // 2}\nfunction M.bad() error('in mod') end\nreturn M\n");
     vm_bench_init(&b);
     (void)snprintf(source, sizeof(source),
                    HEAD "package.path = '%s/?.lua;' .. package.path\n"
@@ -84,7 +87,8 @@ static void modules_are_read_once_and_go_through_the_rewriter(void **state)
                         "kumo.on('n', function() return m.n end)\n"
                         "kumo.on('bad', function() m.bad() end)\n"
                         "kumo.on('none', function() require 'no.such' end)\n"
-                        "kumo.on('file', function() return dofile('%s').n end)\n", dir, path);
+                        "kumo.on('file', function() return dofile('%s').n end)\n",
+                   dir, path);
     vm_bench_load(&b, source);
     assert_string_equal(vm_bench_say(&b, "n"), "3");
     write_file(path, "return {n = 'changed'}");

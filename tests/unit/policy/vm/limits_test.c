@@ -87,7 +87,8 @@ static const struct row greedy[] = {
     {"a table that grows and catches",
      "local t = {} while true do pcall(function() for i = 1, 1e9 do t[#t + 1] = {i} end end) end"},
     {"recursion without end", "local function f(n) return 1 + f(n + 1) end return f(1)"},
-    {"coroutines without end", "local t = {} while true do t[#t + 1] = coroutine.create(print) end"},
+    {"coroutines without end",
+     "local t = {} while true do t[#t + 1] = coroutine.create(print) end"},
     {"closures over tables", "local t while true do local o = t t = function() return o end end"},
 };
 
@@ -144,16 +145,18 @@ static void a_simulated_run_takes_time_and_chance_from_the_ring(void **state)
 
     vm_bench_init(&b);
     b.limits.handler_budget_instructions = 1000000;
-    vm_bench_load(&b, "local kumo = require 'kumo' kumo.on('t', function() return os.time() .. ' ' .. "
-                      "os.date('!%Y') .. ' ' .. os.clock() .. ' ' .. math.random() end)");
+    vm_bench_load(&b,
+                  "local kumo = require 'kumo' kumo.on('t', function() return os.time() .. ' ' .. "
+                  "os.date('!%Y') .. ' ' .. os.clock() .. ' ' .. math.random() end)");
     (void)snprintf(first, sizeof(first), "%s", vm_bench_say(&b, "t"));
     assert_memory_equal(first, "1700000000 2023 1 ", 18);
     vm_bench_close(&b);
 
     vm_bench_init(&b);
     b.limits.handler_budget_instructions = 1000000;
-    vm_bench_load(&b, "local kumo = require 'kumo' kumo.on('t', function() return os.time() .. ' ' .. "
-                      "os.date('!%Y') .. ' ' .. os.clock() .. ' ' .. math.random() end)");
+    vm_bench_load(&b,
+                  "local kumo = require 'kumo' kumo.on('t', function() return os.time() .. ' ' .. "
+                  "os.date('!%Y') .. ' ' .. os.clock() .. ' ' .. math.random() end)");
     assert_string_equal(vm_bench_say(&b, "t"), first);
     vm_bench_close(&b);
 }

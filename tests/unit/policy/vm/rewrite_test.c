@@ -100,7 +100,8 @@ static void what_cannot_be_rewritten_is_refused_with_its_line(void **state)
 
         if (got != REWRITE_BAD || line != refused[i].line ||
             !slice_eq(buf_slice(&why), slice_str(refused[i].want))) {
-            print_error("%s: got line %d '%.*s'\n", refused[i].name, line, SLICE_ARG(buf_slice(&why)));
+            print_error("%s: got line %d '%.*s'\n", refused[i].name, line,
+                        SLICE_ARG(buf_slice(&why)));
             wrong_count++;
         }
         buf_free(&out);

@@ -1,0 +1,2 @@
+unit_test(conn_test.c USES net support)
+unit_test(listener_test.c USES net support)
