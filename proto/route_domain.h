@@ -2,7 +2,7 @@
  * route_domain - what kind of place a routing domain names: a DNS name or an address literal,
  * either with a port of its own.
  *
- *     name  name:port  [a.b.c.d]  [a.b.c.d]:port  [a.b.c.d:port]  [IPv6:x::y]  [IPv6:x::y]:port
+ *     name, name:port, [a.b.c.d]  [a.b.c.d]:port  [a.b.c.d:port]  [IPv6:x::y]  [IPv6:x::y]:port
  *     [x::y]  [x::y]:port                                   (the tag IPv6: in any case)
  *
  * Memory    borrows the input.

@@ -417,7 +417,8 @@ static void cleaner_go_on(struct cleaner *cl)
     if (cl->op.in_flight) {
         return;
     }
-    if (log->sp->draining || cl->victim->pinned) { /* copies are copies: stopping half-way loses nothing */
+    if (log->sp->draining ||
+        cl->victim->pinned) { /* copies are copies: stopping half-way loses nothing */
         cleaner_end(cl);
     } else if (cl->scanned) {
         if (log->stage != NULL) {

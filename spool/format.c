@@ -192,7 +192,8 @@ bool segment_foot_read(const void *block, struct segment_foot *out)
     return out->magic == FOOT_MAGIC && out->version == FORMAT_VERSION &&
            out->sum == foot_sum(out) && out->size >= FORMAT_SEGMENT_MIN &&
            out->size <= FORMAT_SEGMENT_MAX && out->index_offset % FORMAT_BLOCK == 0 &&
-           out->index_offset >= FORMAT_HEADER_SIZE && out->index_offset <= out->size - FORMAT_BLOCK &&
+           out->index_offset >= FORMAT_HEADER_SIZE &&
+           out->index_offset <= out->size - FORMAT_BLOCK &&
            out->index_len <= out->size - FORMAT_BLOCK - out->index_offset;
 }
 

@@ -181,7 +181,8 @@ static bool job_buffered(const struct read_job *job, uint64_t place)
 {
     return job->segment != NULL && job->len > 0 &&
            job->log->segments[loc_segment(place)] == job->segment &&
-           loc_offset(place) >= job->from && loc_offset(place) + loc_size(place) <= job->from + job->cap;
+           loc_offset(place) >= job->from &&
+           loc_offset(place) + loc_size(place) <= job->from + job->cap;
 }
 
 static void job_read_done(struct ring_op *op, int32_t res, uint32_t flags)

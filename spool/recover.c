@@ -120,7 +120,8 @@ static void window_read(struct recovery *rec, int32_t res)
     }
     if ((uint64_t)res < rec->len) {
         rec->len = (uint64_t)res;
-        if (rec->from + rec->len < rec->scan.need) { /* not even what was asked for: the file ends */
+        if (rec->from + rec->len <
+            rec->scan.need) { /* not even what was asked for: the file ends */
             rec->scan.end = rec->from + rec->len;
         }
     }

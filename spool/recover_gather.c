@@ -219,7 +219,8 @@ static void judge_suspect(struct recovery *rec, const struct suspect *s)
         /* Who was settled stands in the head; of an unsound one only what happened is lost. */
         gather_head(rec, rec->log->segments[s->segment], &s->row, s->body_id);
     } else if (s->row.kind == ENTRY_SETTLED_SET) {
-        spool_damaged(sp, NULL, rec->log->segments[s->segment], "a list of settled records is lost");
+        spool_damaged(sp, NULL, rec->log->segments[s->segment],
+                      "a list of settled records is lost");
     } else if (s->row.kind == ENTRY_RECORD &&
                table_find(&rec->records, s->row.stamp) == TABLE_NONE &&
                table_find(&rec->settles, s->row.stamp) == TABLE_NONE) {

@@ -23,9 +23,9 @@ static bool txn_over(const struct spool_log *log, struct slice rows, size_t at, 
 }
 
 /* Drops the rows of transactions that are over. The index must not say so before the settles that
- * ended them are durable: it is built now and written when the commits of this moment are. Mail that was delivered at once, the common kind,
- * then costs the index its settles only. Copies and changes stay: the filter of what a segment
- * may hold is built from them again. */
+ * ended them are durable: it is built now and written when the commits of this moment are. Mail
+ * that was delivered at once, the common kind, then costs the index its settles only. Copies and
+ * changes stay: the filter of what a segment may hold is built from them again. */
 static void rows_filter(const struct spool_log *log, struct slice rows, struct buf *out)
 {
     struct row row;

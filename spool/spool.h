@@ -11,9 +11,9 @@
  * Memory    a resident record costs its slot (<= 48 bytes); staging is bounded by params.
  * Blocking  spool_store_open() only. Everything else answers through the op it was given.
  * Limits    SPOOL_BODY_MAX bytes a body, SPOOL_RECORD_MAX a record, SPOOL_TXN_RECORDS_MAX records,
- *           SPOOL_OUTCOME_MAX an outcome. With segments below 64 MiB an entry (a record, an outcome)
- *           is at most a fifth of a segment.
- * Errors    spool_err.def says what the caller does about each.
+ *           SPOOL_OUTCOME_MAX an outcome. With segments below 64 MiB an entry (a record, an
+ * outcome) is at most a fifth of a segment. Errors    spool_err.def says what the caller does about
+ * each.
  */
 #pragma once
 

@@ -40,7 +40,8 @@ static void limits_set(struct store_limits *l, const struct spool_params *params
     l->commit_cap =
         (uint32_t)format_up(sizeof(struct commit_head) + l->atomic_max + l->atomic_max / 8,
                             FORMAT_BLOCK);
-    l->reserve_segments = params->reserve_segments != 0 ? params->reserve_segments : RESERVE_DEFAULT;
+    l->reserve_segments =
+        params->reserve_segments != 0 ? params->reserve_segments : RESERVE_DEFAULT;
     l->staging_bytes_max =
         params->staging_bytes_max != 0 ? params->staging_bytes_max : STAGING_DEFAULT;
 }

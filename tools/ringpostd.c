@@ -12,20 +12,21 @@
 
 static void usage(FILE *to)
 {
-    fprintf(to,
-            "Usage: ringpostd [OPTIONS]\n"
-            "\n"
-            "  --policy FILE          the policy to run [" POLICY_DEFAULT "]\n"
-            "  --shards N             shards, each a thread with its own core [one per core]\n"
-            "  --user NAME            user to run as; mandatory for root\n"
-            "  --drain-timeout TIME   how long a stop waits for what is under way [5m]\n"
-            "  --validate             check the policy and its configuration, start nothing\n"
-            "  --version              print the version\n"
-            "  --help                 print this\n"
-            "\n"
-            "Diagnostics go to stderr, filtered by KUMOD_LOG (target=level,...).\n"
-            "SIGTERM, SIGINT and SIGHUP drain and exit; a second one ends at once. Accepted mail is\n"
-            "never lost either way.\n");
+    fprintf(
+        to,
+        "Usage: ringpostd [OPTIONS]\n"
+        "\n"
+        "  --policy FILE          the policy to run [" POLICY_DEFAULT "]\n"
+        "  --shards N             shards, each a thread with its own core [one per core]\n"
+        "  --user NAME            user to run as; mandatory for root\n"
+        "  --drain-timeout TIME   how long a stop waits for what is under way [5m]\n"
+        "  --validate             check the policy and its configuration, start nothing\n"
+        "  --version              print the version\n"
+        "  --help                 print this\n"
+        "\n"
+        "Diagnostics go to stderr, filtered by KUMOD_LOG (target=level,...).\n"
+        "SIGTERM, SIGINT and SIGHUP drain and exit; a second one ends at once. Accepted mail is\n"
+        "never lost either way.\n");
 }
 
 static bool parse_count(const char *text, uint32_t *out)

@@ -311,8 +311,8 @@ static bool ask_run(struct config_ask *ask)
     return true;
 }
 
-static bool config_ask_named(struct config_resolver *cr, struct config_ask *ask, enum config_kind kind,
-                      struct slice name)
+static bool config_ask_named(struct config_resolver *cr, struct config_ask *ask,
+                             enum config_kind kind, struct slice name)
 {
     ask_begin(cr, ask, kind);
     if (slice_eq(name, SLICE("unspecified"))) {

@@ -236,9 +236,10 @@ static bool listen_everywhere(struct setup *s, struct ingress_endpoint *e, struc
 /* Options whose effect is not there yet and whose absence would let in what they keep out. */
 static bool listener_supported(const struct listener_params *p, struct buf *why)
 {
-    const char *option = p->require_proxy_protocol                         ? "require_proxy_protocol"
-                         : p->tls_required_client_ca.kind != KEY_SOURCE_NONE ? "tls_required_client_ca"
-                                                                             : NULL;
+    const char *option = p->require_proxy_protocol ? "require_proxy_protocol"
+                         : p->tls_required_client_ca.kind != KEY_SOURCE_NONE
+                             ? "tls_required_client_ca"
+                             : NULL;
 
     for (uint32_t i = 0; option == NULL && i < p->peer.count; i++) {
         if (!listener_supported(p->peer.items[i].params, why)) {

@@ -7,6 +7,8 @@
 #include "core/base/uuid.h"
 
 #define GRACE_MAX_MS 86400000u
+#define TURN_MESSAGES 20u /* sent before a wanted place is given up ... */
+#define TURN_MS 1000u     /* ... unless they take this long */
 
 static void lane_resumed(struct post *p);
 static void lane_timer_fired(struct timer *t);
@@ -90,6 +92,7 @@ void lane_open(struct readyq *rq, struct limit_set *limits)
     l->rq = rq;
     l->limits = limits;
     l->fd = -1;
+    l->opened_ms = shard_now_ms(rq->eg->shard);
     l->rate_paid = PATH_RATES_BEGIN;
     l->grace.fn = lane_grace_over;
     l->resume.fn = lane_resumed;
@@ -150,9 +153,24 @@ static void lane_hold(struct lane *l)
     }
 }
 
+/* Somebody else is short of the places this lane holds. */
+static bool lane_is_wanted(const struct lane *l)
+{
+    return l->recalled || limit_set_wanted(l->limits);
+}
+
+/* It goes, but not before it was of use: two that are short of the same place would otherwise
+ * hand it to and fro and send nothing. */
+static bool lane_has_had_its_turn(const struct lane *l)
+{
+    return l->attempted_count >= TURN_MESSAGES ||
+           (l->attempted_count > 0 &&
+            shard_now_ms(l->rq->eg->shard) >= l->opened_ms + TURN_MS);
+}
+
 static bool lane_must_stop(const struct lane *l)
 {
-    return l->rq->eg->draining || l->recalled || l->cut ||
+    return l->rq->eg->draining || l->cut || (lane_is_wanted(l) && lane_has_had_its_turn(l)) ||
            (l->conn_open &&
             l->delivered_this_connection >= readyq_path(l->rq)->max_deliveries_per_connection);
 }
@@ -165,7 +183,7 @@ void lane_next(struct lane *l)
     }
     if (l->m != NULL) {
         lane_hold(l);
-    } else if (!l->conn_open || lane_must_stop(l) || limit_set_wanted(l->limits)) {
+    } else if (!l->conn_open || lane_must_stop(l) || lane_is_wanted(l)) {
         lane_finish(l);
     } else {
         lane_enter(l, LANE_IDLE);

@@ -59,6 +59,7 @@ struct lane {
     struct buf texts;       /* scratch of records */
     uint32_t failure_count;
     uint32_t unplumbed_count; /* of them: the source's address is not ours */
+    uint64_t opened_ms;
     uint32_t delivered_this_connection;
     uint32_t attempted_count; /* transactions begun in this session */
     uint64_t class_ms[SMTP_TIMEOUT_COUNT];
@@ -74,7 +75,7 @@ struct lane {
     bool broken;            /* the connection ended while a batch was under way */
     bool timed_out;         /* and it was us who lost patience */
     bool next_host;         /* what was not sent goes to the next host of this session */
-    bool recalled;          /* end after this message: another shard is short of connections */
+    bool recalled;          /* another shard is short of connections */
     bool cut;               /* the drain is over: end now */
     bool tried_again;       /* the batch before this one was told of too many recipients */
 };

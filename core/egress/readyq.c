@@ -41,7 +41,8 @@ static void readyq_open_leases(struct readyq *rq)
     buf_clear(name);
     BUF_LIT(name, "kumomta.max_ready.");
     buf_put(name, readyq_name(rq));
-    lease_open(&rq->slots, rq->eg->ledger, buf_slice(name), (uint32_t)readyq_path(rq)->max_ready, false);
+    lease_open(&rq->slots, rq->eg->ledger, buf_slice(name), (uint32_t)readyq_path(rq)->max_ready,
+               false);
     buf_clear(name);
     BUF_LIT(name, "kumomta.connection_limit.");
     buf_put(name, readyq_name(rq));
@@ -211,6 +212,7 @@ struct readyq *readyq_get(struct egress *eg, struct schedq *q, struct route *rou
 void readyq_insert(struct readyq *rq, struct message *m)
 {
     egress_hold(rq->eg, m);
+    insert_context_clear(m); /* what happens from here on is another story */
     dlist_push(&rq->ready, &m->timer.link);
     rq->ready_count++;
     rq->last_insert_ms = shard_now_ms(rq->eg->shard);

@@ -61,6 +61,9 @@ uint32_t message_flags(const struct message *m)
 
     MUST(c != NULL);
     if (c->body == NULL || body_rest(c).len == 0) {
+        if (c->head.len == 0) {
+            return 0; /* nothing at all: no line to end either */
+        }
         return body_scan_flags(buf_slice(&c->head));
     }
     flags = c->body->flags;

@@ -80,7 +80,7 @@ NODISCARD struct dns_mx *dns_mx_pruned(const struct dns_mx *mx, dns_mx_keep_fn *
 /* From an answer to MX, or from a failure. Public for tests and for other sources of answers. */
 struct dns_mx *dns_mx_build(struct slice domain, const struct dns_set *set);
 
-/* Appends a duration as the reference prints it in errors: "1.5s", "12.000345ms", "7µs". */
+/* Appends a duration as the reference prints it in errors: "1.5s", "12.000345ms", "7us". */
 void dns_elapsed_put(struct buf *out, uint64_t ns);
 
 struct dns_mx_cache;

@@ -183,8 +183,8 @@ static void target_read(const struct zone_name *n, const struct zone_record *r, 
 }
 
 /* The records of `name`, through its aliases. */
-static unsigned chain_put(const struct dns_zone *z, struct slice kept, uint16_t type, struct buf *out,
-                          size_t begin, unsigned *rcode)
+static unsigned chain_put(const struct dns_zone *z, struct slice kept, uint16_t type,
+                          struct buf *out, size_t begin, unsigned *rcode)
 {
     const struct zone_record *last = NULL;
     struct buf name = {0};

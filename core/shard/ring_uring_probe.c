@@ -24,7 +24,8 @@ void ring_uring_explain(int err, struct buf *why)
         break;
     case EINVAL:
         MUST(uname(&host) == 0);
-        buf_printf(why, "kernel %s is too old: io_uring with DEFER_TASKRUN needs Linux 6.1 or newer",
+        buf_printf(why,
+                   "kernel %s is too old: io_uring with DEFER_TASKRUN needs Linux 6.1 or newer",
                    host.release);
         break;
     case ENOMEM:
@@ -55,7 +56,7 @@ static int probe_nofile(struct buf *why)
         MUST(getrlimit(RLIMIT_NOFILE, &lim) == 0);
     }
     if (lim.rlim_cur < NOFILE_MIN) {
-        buf_printf(why, "RLIMIT_NOFILE of %llu is too small: raise it to at least %u (ulimit -n, or "
+        buf_printf(why, "RLIMIT_NOFILE of %llu is too small: raise it to at least %u (ulimit -n or "
                         "LimitNOFILE= in the unit)",
                    (unsigned long long)lim.rlim_cur, NOFILE_MIN);
         return -EMFILE;

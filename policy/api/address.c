@@ -29,6 +29,12 @@ static int address_index(lua_State *L)
     return 1;
 }
 
+/* Where a value has to be JSON, an address is its text: split_transaction answers lists of them. */
+static void address_plain(lua_State *L, int idx)
+{
+    vm_push_slice(L, address_arg(L, idx));
+}
+
 static int address_tostring(lua_State *L)
 {
     vm_push_slice(L, address_arg(L, 1));
@@ -71,4 +77,5 @@ void api_address_open(lua_State *L)
     };
 
     vm_class_open(L, VM_CLASS_ADDRESS, "EnvelopeAddress", NULL, meta);
+    vm_class_plain(L, VM_CLASS_ADDRESS, address_plain);
 }

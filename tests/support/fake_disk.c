@@ -373,8 +373,8 @@ int64_t fake_disk_write(struct fake_disk *d, int fd, const void *from, uint64_t 
     struct inode *node = f->inode;
     int64_t limit = fault(d, FAKE_WRITE, f->path, offset, len);
 
-    MUST((f->flags & O_DIRECT) == 0 ||
-         (offset % FAKE_SECTOR == 0 && len % FAKE_SECTOR == 0 && (uintptr_t)from % FAKE_SECTOR == 0));
+    MUST((f->flags & O_DIRECT) == 0 || (offset % FAKE_SECTOR == 0 && len % FAKE_SECTOR == 0 &&
+                                        (uintptr_t)from % FAKE_SECTOR == 0));
     if (limit < 0) {
         return limit;
     }

@@ -23,7 +23,15 @@
 struct fake_disk;
 
 /* What a fault hook is asked about. */
-enum fake_io { FAKE_OPEN, FAKE_ALLOCATE, FAKE_READ, FAKE_WRITE, FAKE_SYNC, FAKE_UNLINK, FAKE_RENAME };
+enum fake_io {
+    FAKE_OPEN,
+    FAKE_ALLOCATE,
+    FAKE_READ,
+    FAKE_WRITE,
+    FAKE_SYNC,
+    FAKE_UNLINK,
+    FAKE_RENAME
+};
 
 /* 0: let it happen; a negative errno: it fails; for writes and reads a positive number: that many
  * bytes only. */

@@ -175,7 +175,8 @@ static void a_settled_record_is_gone_at_once(void **state)
 }
 
 /* The first failure costs a segment, not an answer: the batch is still in memory. */
-static void a_failed_write_goes_to_a_new_segment_and_the_old_one_is_never_written_again(void **state)
+static void
+a_failed_write_goes_to_a_new_segment_and_the_old_one_is_never_written_again(void **state)
 {
     struct spool_bench *b = *state;
     struct bench_mail *m = bench_accept(b, "one", 1000);
@@ -210,7 +211,7 @@ static int64_t every_write_fails(void *ctx, enum fake_io io, const char *path, u
     return io == FAKE_WRITE && strstr(path, "seg-") != NULL ? -EIO : 0;
 }
 
-static void a_disk_that_fails_twice_is_answered_with_silence_and_new_mail_with_an_error(void **state)
+static void a_disk_that_fails_twice_is_met_with_silence_and_new_mail_with_an_error(void **state)
 {
     struct spool_bench *b = *state;
     struct bench_mail *m = bench_accept(b, "one", 1000);
@@ -446,7 +447,7 @@ int main(void)
         T(a_settle_rides_with_the_next_message),
         T(a_settled_record_is_gone_at_once),
         T(a_failed_write_goes_to_a_new_segment_and_the_old_one_is_never_written_again),
-        T(a_disk_that_fails_twice_is_answered_with_silence_and_new_mail_with_an_error),
+        T(a_disk_that_fails_twice_is_met_with_silence_and_new_mail_with_an_error),
         T(a_short_write_is_continued),
         T(a_withdrawal_is_answered_when_durable_and_never_comes_back),
         T(the_newest_change_wins_and_an_empty_blob_keeps_the_old_one),

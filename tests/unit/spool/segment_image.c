@@ -54,10 +54,11 @@ static uint64_t txn_put(struct segment_image *image, uint64_t at, uint64_t id, u
     uint32_t count = 1 + pick(seed, 3);
 
     memset(body, (char)id, sizeof(body));
-    at = entry_put(image, at,
-                   (struct entry_head){
-                       .kind = ENTRY_BODY, .flags = ENTRY_TXN, .len = len, .count = count, .stamp = id},
-                   body, seed);
+    at = entry_put(
+        image, at,
+        (struct entry_head){
+            .kind = ENTRY_BODY, .flags = ENTRY_TXN, .len = len, .count = count, .stamp = id},
+        body, seed);
     for (uint32_t i = 0; i < count; i++) {
         at = record_put(image, at, id + i, id, seed);
     }

@@ -147,7 +147,8 @@ static void the_banner_says_how_durable_it_is(void **state)
     fake_disk_refuse_direct(b->disk);
     bench_start(b, 1);
     describe(b, text, sizeof(text));
-    assert_string_equal(text, "fsync-group, O_DIRECT refused: buffered writes with O_DSYNC, 1 path");
+    assert_string_equal(text,
+                        "fsync-group, O_DIRECT refused: buffered writes with O_DSYNC, 1 path");
     bench_stop(b);
     b->params.durability = SPOOL_OS_CACHE;
     bench_start(b, 1);

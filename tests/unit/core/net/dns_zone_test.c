@@ -68,13 +68,13 @@ static void records_put(const struct dns_answer *a, struct buf *out)
 
 static void a_zone_answers_as_a_name_server_would(void **state)
 {
-    struct zone *z = zone_new();
+    struct dns_zone *z = dns_zone_new();
     struct dns_answer a = {0};
     struct buf why = {0};
     unsigned wrong_count = 0;
 
     (void)state;
-    if (!zone_parse(z, slice_str(zone_text), &why)) {
+    if (!dns_zone_parse(z, slice_str(zone_text), &why)) {
         fail_msg("%.*s", SLICE_ARG(buf_slice(&why)));
     }
     assert_true(zone_fail_add(z, SLICE("Sick.example.com")));
@@ -103,7 +103,7 @@ static void a_zone_answers_as_a_name_server_would(void **state)
     }
     assert_int_equal(wrong_count, 0);
     dns_answer_free(&a);
-    zone_free(&z);
+    dns_zone_free(&z);
 }
 
 static void a_bad_zone_is_refused_with_its_line(void **state)
@@ -124,14 +124,14 @@ static void a_bad_zone_is_refused_with_its_line(void **state)
 
     (void)state;
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
-        struct zone *z = zone_new();
+        struct dns_zone *z = dns_zone_new();
         struct buf why = {0};
 
-        assert_false(zone_parse(z, slice_str(cases[i].text), &why));
+        assert_false(dns_zone_parse(z, slice_str(cases[i].text), &why));
         buf_char(&why, '\0');
         assert_string_equal(why.ptr, cases[i].want);
         buf_free(&why);
-        zone_free(&z);
+        dns_zone_free(&z);
     }
 }
 
