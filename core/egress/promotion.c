@@ -258,6 +258,12 @@ void promotion_step(struct promotion *p)
         promotion_give_up(p);
         return;
     }
+    /* Mail that asks for another way out must not leave by SMTP instead. */
+    if (schedq_config(message_queue(p->m))->protocol.kind != QUEUE_PROTOCOL_SMTP) {
+        promotion_fail(p, SLICE("KumoMTA internal: the protocol of this queue is not supported "
+                                "yet"));
+        return;
+    }
     for (;;) {
         struct schedq *q = message_queue(p->m);
         struct queue_slot *slot = queue_slot_get(p->eg, q);
