@@ -174,7 +174,7 @@ void lane_candidate_failed(struct lane *l, struct slice why)
         if (!l->cancel.in_flight) {
             ring_cancel_op(&l->rq->eg->shard->ring, &l->cancel, &l->connect);
         }
-    } else {
+    } else if (!l->unused_close.in_flight) { /* else the socket is closing, and that goes on */
         MUST(l->conn_open);
         lane_disconnect(l);
     }

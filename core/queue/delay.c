@@ -440,7 +440,6 @@ void queue_retry(struct queue_mgr *mgr, struct message *m, const struct queue_re
     if (how->logged) {
         insert_context_add(m, INSERT_LOGGED_TRANSIENT_FAILURE);
     } else {
-        insert_context_clear(m);
         insert_context_add(m, how->reason);
     }
     if (how->attempted) {

@@ -67,6 +67,19 @@ static int message_set_due(lua_State *L)
     return 1;
 }
 
+/* A new schedule moves the due time along: what may not be tried yet is not. */
+static void put_schedule(lua_State *L, struct schedule *s)
+{
+    struct message *m;
+    uint64_t due_ms;
+
+    vm_message_set_schedule(L, 1, s);
+    m = vm_message_edit(L, 1);
+    due_ms = m->due_ms > now_ms(L) ? m->due_ms : now_ms(L);
+    due_ms = schedule_adjust_ms(m->content->schedule, finder(L), due_ms);
+    m->due_ms = due_ms > now_ms(L) ? due_ms : 0;
+}
+
 static int push_schedule(lua_State *L, const struct message *m)
 {
     struct buf *text = vm_scratch(L);
@@ -95,7 +108,7 @@ static int message_set_scheduling(lua_State *L)
             vm_raise_slice(L, buf_slice(why));
         }
     }
-    vm_message_set_schedule(L, 1, s);
+    put_schedule(L, s);
     return push_schedule(L, vm_message_view(L, 1));
 }
 
@@ -144,7 +157,7 @@ static int message_import_scheduling(lua_State *L)
     if (lua_toboolean(L, 3)) {
         (void)message_remove_headers(vm_message_edit(L, 1), is_named, &f);
     }
-    vm_message_set_schedule(L, 1, s);
+    put_schedule(L, s);
     return push_schedule(L, vm_message_view(L, 1));
 }
 

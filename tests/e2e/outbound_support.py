@@ -161,9 +161,15 @@ class Sink:
         finally:
             with self.changed:
                 conn["closed"] = True
-                self.open_count -= 1
+                self._leave(conn)
                 self.events.append((conn["number"], "CLOSED"))
                 self.changed.notify_all()
+
+    def _leave(self, conn):
+        """Counted once, under the lock: with QUIT the client is free to open another."""
+        if not conn.get("left"):
+            conn["left"] = True
+            self.open_count -= 1
 
     def _note(self, conn, command):
         with self.changed:
@@ -175,6 +181,9 @@ class Sink:
         """The reply given; None when the connection is to end."""
         self._note(conn, command)
         verb = command.split(" ")[0].upper()
+        if verb == "QUIT":
+            with self.changed:
+                self._leave(conn)
         reply = self.script(conn, command)
         if reply is None and verb in ("EHLO", "LHLO"):
             names = ["sink.test", *self.extensions]

@@ -67,7 +67,7 @@ static uint64_t txn_put(struct segment_image *image, uint64_t at, uint64_t id, u
 
 static uint64_t other_put(struct segment_image *image, uint64_t at, uint64_t id, uint64_t *seed)
 {
-    uint64_t ids[16];
+    uint64_t ids[16] = {0};
     uint32_t count = 1 + pick(seed, 16);
 
     switch (pick(seed, 3)) {
