@@ -95,10 +95,11 @@ uint64_t spool_settle(struct spool *sp, struct spool_ref ref, struct slice outco
     MUST(outcome.len <= SPOOL_OUTCOME_MAX && outcome.len <= sp->store->limits.entry_max);
     sequence = spool_stamp(sp);
     c = commit_room(log, entry_size(outcome.len), row_size(0));
-    to = commit_entry(c, &(struct entry_head){.kind = ENTRY_SETTLE,
-                                              .len = (uint32_t)outcome.len,
-                                              .stamp = slot->id,
-                                              .version = sequence},
+    to = commit_entry(c,
+                      &(struct entry_head){.kind = ENTRY_SETTLE,
+                                           .len = (uint32_t)outcome.len,
+                                           .stamp = slot->id,
+                                           .version = sequence},
                       &loc);
     if (outcome.len != 0) {
         memcpy(to, outcome.ptr, outcome.len);
@@ -232,10 +233,11 @@ static void void_stage(struct spool_void *v, const struct void_batch *batch)
     struct void_wait *w = MEM_NEW(struct void_wait);
     uint64_t loc;
 
-    memcpy(commit_entry(c, &(struct entry_head){.kind = ENTRY_SETTLED_SET,
-                                                .flags = ENTRY_VOID,
-                                                .len = size,
-                                                .count = batch->count},
+    memcpy(commit_entry(c,
+                        &(struct entry_head){.kind = ENTRY_SETTLED_SET,
+                                             .flags = ENTRY_VOID,
+                                             .len = size,
+                                             .count = batch->count},
                         &loc),
            batch->ids, size);
     c->row_bytes += row_size(size);

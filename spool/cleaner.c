@@ -10,9 +10,10 @@
 
 #define WINDOW (1024u * 1024u)
 #define KEPT_IDS_MAX 1024u
-#define USED_MIN 4u        /* below, copying gains nothing worth the reading */
-#define AHEAD_COMMITS 2u   /* copies that wait to be written, before reading on */
-#define PAUSE_MS 60000u    /* after a segment that was hardly worth it */
+#define USED_MIN 4u /* below, copying gains nothing worth the reading */
+#define DEAD_CHECK_MS 10u
+#define AHEAD_COMMITS 2u /* copies that wait to be written, before reading on */
+#define PAUSE_MS 60000u  /* after a segment that was hardly worth it */
 
 struct cleaner {
     struct spool_log *log;
@@ -37,8 +38,7 @@ static bool settle_needed(const struct spool_log *log, const struct segment *vic
     for (uint32_t i = 0; i < log->segment_cap; i++) {
         const struct segment *seg = log->segments[i];
 
-        if (seg != NULL && seg != victim && segment_has_content(seg) &&
-            segment_may_hold(seg, id)) {
+        if (seg != NULL && seg != victim && segment_has_content(seg) && segment_may_hold(seg, id)) {
             return true;
         }
     }
@@ -60,8 +60,8 @@ static bool settles_needed(const struct spool_log *log, const struct segment *vi
         if (seg == NULL || seg == victim || !segment_has_content(seg)) {
             continue;
         }
-        if (seg->moved != NULL || (seg->first_id <= victim->settled_last &&
-                                   seg->last_id >= victim->settled_first)) {
+        if (seg->moved != NULL ||
+            (seg->first_id <= victim->settled_last && seg->last_id >= victim->settled_first)) {
             return true;
         }
     }
@@ -80,10 +80,10 @@ static void ids_flush(struct cleaner *cl)
         return;
     }
     c = commit_room(cl->log, entry_size(size), row_size(size));
-    memcpy(commit_entry(c, &(struct entry_head){.kind = ENTRY_SETTLED_SET,
-                                                .len = size,
-                                                .count = cl->id_count},
-                        &loc),
+    memcpy(commit_entry(
+               c,
+               &(struct entry_head){.kind = ENTRY_SETTLED_SET, .len = size, .count = cl->id_count},
+               &loc),
            cl->ids, size);
     c->row_bytes += row_size(size);
     cl->copied_bytes += entry_size(size);
@@ -154,9 +154,8 @@ static void record_clean(struct cleaner *cl, const struct scan_entry *e, uint64_
 
 static void piece_clean(struct cleaner *cl, const struct scan_entry *e, uint64_t place)
 {
-    uint64_t *at = e->head.kind == ENTRY_CHUNK
-                       ? chunk_place(cl->log, e->head.stamp, e->head.count)
-                       : body_place(cl->log, e->head.stamp);
+    uint64_t *at = e->head.kind == ENTRY_CHUNK ? chunk_place(cl->log, e->head.stamp, e->head.count)
+                                               : body_place(cl->log, e->head.stamp);
     uint64_t old;
 
     if (at == NULL || loc_place(*at) != place) {
@@ -200,8 +199,7 @@ static void settled_set_clean(struct cleaner *cl, const struct scan_entry *e)
 static void on_entry(void *ctx, const struct scan_entry *e)
 {
     struct cleaner *cl = ctx;
-    uint64_t place =
-        loc_place(loc_make(cl->victim->index, (uint32_t)(e->offset / FORMAT_UNIT), 0));
+    uint64_t place = loc_place(loc_make(cl->victim->index, (uint32_t)(e->offset / FORMAT_UNIT), 0));
 
     switch (e->head.kind) {
     case ENTRY_RECORD:
@@ -350,7 +348,7 @@ static bool may_go(const struct spool_log *log, const struct segment *seg)
 
 static void dead_recycle(struct spool_log *log)
 {
-    bool again = false;
+    uint32_t waiting = 0;
 
     for (uint32_t i = 0; i < log->segment_cap; i++) {
         struct segment *seg = log->segments[i];
@@ -360,17 +358,33 @@ static void dead_recycle(struct spool_log *log)
             continue;
         }
         if (!may_go(log, seg)) {
-            again = true;
+            waiting++;
         } else if (!settles_needed(log, seg)) {
             segment_pool_recycle(seg);
         }
     }
-    log->dead_hint = again;
+    log->dead_waiting = waiting;
+    log->dead_hint = waiting > 0;
+}
+
+/* Looking at all segments costs; under load one of them waits for a barrier at any time. */
+static bool dead_check_due(struct spool_log *log)
+{
+    uint64_t now_ms = shard_now_ms(log->sp->shard);
+
+    if (now_ms < log->dead_checked_ms + DEAD_CHECK_MS && !disk_full(log)) {
+        return false;
+    }
+    log->dead_checked_ms = now_ms;
+    return true;
 }
 
 static bool space_asks(const struct spool_log *log)
 {
     uint64_t used = log->state_counts[SEGMENT_SEALED] + log->state_counts[SEGMENT_FAILED];
+
+    /* Those come back by themselves. */
+    used -= log->dead_waiting < used ? log->dead_waiting : used;
 
     if (shard_now_ms(log->sp->shard) < log->clean_not_before_ms) {
         return false;
@@ -451,6 +465,10 @@ void cleaner_tick(struct spool_log *log)
         return;
     }
     if (log->dead_hint) {
+        if (!dead_check_due(log)) {
+            spool_wake_later(log->sp);
+            return; /* what comes back by itself is not copied */
+        }
         dead_recycle(log);
     }
     if (!log->clean_hint || !space_asks(log)) {

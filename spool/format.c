@@ -85,8 +85,8 @@ bool commit_head_valid(const struct commit_head *head, const struct segment_iden
                        uint64_t offset)
 {
     return head->magic == COMMIT_MAGIC && head->version == FORMAT_VERSION &&
-           head->log == ident->log && head->segment_id == ident->id &&
-           head->life == ident->life && head->len >= sizeof(*head) && offset < ident->size &&
+           head->log == ident->log && head->segment_id == ident->id && head->life == ident->life &&
+           head->len >= sizeof(*head) && offset < ident->size &&
            head->len <= ident->size - offset && head->sum == commit_sum(head, ident, offset);
 }
 

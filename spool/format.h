@@ -171,10 +171,9 @@ NODISCARD enum spool_err segment_head_read(const void *from, struct segment_head
 
 /* ---- commits and entries; `offset` is from the start of the segment ---- */
 
-void commit_head_seal(struct commit_head *head, const struct segment_ident *ident,
-                      uint64_t offset);
-NODISCARD bool commit_head_valid(const struct commit_head *head,
-                                 const struct segment_ident *ident, uint64_t offset);
+void commit_head_seal(struct commit_head *head, const struct segment_ident *ident, uint64_t offset);
+NODISCARD bool commit_head_valid(const struct commit_head *head, const struct segment_ident *ident,
+                                 uint64_t offset);
 void entry_seal(struct entry_head *head, const struct segment_ident *ident, uint64_t offset);
 /* The head alone, including that the payload ends inside the segment. */
 NODISCARD bool entry_head_valid(const struct entry_head *head, const struct segment_ident *ident,

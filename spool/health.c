@@ -36,7 +36,10 @@ static int32_t paths_ask(void *arg)
 /* Whole percent of `total` that is free. A file system that counts no inodes has them all. */
 static uint64_t percent_free(uint64_t free, uint64_t total)
 {
-    return total != 0 ? free / (total / 100 != 0 ? total / 100 : 1) : 100;
+    if (total == 0) {
+        return 100;
+    }
+    return free <= UINT64_MAX / 100 ? free * 100 / total : free / (total / 100);
 }
 
 static bool path_low(const struct spool_params *params, const struct health_path *p,
@@ -62,7 +65,7 @@ static bool path_low(const struct spool_params *params, const struct health_path
     return false;
 }
 
-static void paths_judge(struct spool *sp)
+static void space_judge(struct spool *sp)
 {
     struct health_check *check = sp->check;
     bool low = false;
@@ -72,7 +75,6 @@ static void paths_judge(struct spool *sp)
         low = path_low(&sp->store->params, &check->paths[i], &check->why);
     }
     sp->space_low = low;
-    spool_health(sp);
 }
 
 static void paths_asked(struct ring_op *op, int32_t res, uint32_t flags)
@@ -81,7 +83,7 @@ static void paths_asked(struct ring_op *op, int32_t res, uint32_t flags)
 
     (void)res;
     (void)flags;
-    paths_judge(check->sp);
+    space_judge(check->sp);
     spool_kick(check->sp);
 }
 
@@ -89,8 +91,7 @@ void health_open(struct spool *sp)
 {
     const struct spool_store *store = sp->store;
     uint32_t count = store->params.durability == SPOOL_MEMORY ? 0 : store->data_count + 1;
-    struct health_check *check =
-        mem_take_zero(sizeof(*check) + count * sizeof(struct health_path));
+    struct health_check *check = mem_take_zero(sizeof(*check) + count * sizeof(struct health_path));
 
     check->sp = sp;
     check->ring = &sp->shard->ring;
@@ -101,7 +102,7 @@ void health_open(struct spool *sp)
     }
     sp->check = check;
     (void)paths_ask(check);
-    paths_judge(sp);
+    space_judge(sp); /* the first turn reports it: nobody has the spool in hand yet */
 }
 
 void health_poll(struct spool *sp)

@@ -119,9 +119,8 @@ struct spool_ref log_ref(const struct spool_log *log, uint32_t slot_index)
 {
     const struct slot *slot = table_at(&log->slots, slot_index);
 
-    return (struct spool_ref){.slot = slot_index,
-                              .generation = (uint32_t)slot->id,
-                              .log = (uint16_t)log->number};
+    return (struct spool_ref){
+        .slot = slot_index, .generation = (uint32_t)slot->id, .log = (uint16_t)log->number};
 }
 
 struct slot *spool_slot(const struct spool *sp, struct spool_ref ref, struct spool_log **log_out,

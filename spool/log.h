@@ -24,7 +24,7 @@
 /* While a commit is in flight the next one waits until it is this long: the room that a block's
  * last bytes waste stays below 1/32, and a commit holds a dozen messages. */
 #define LOG_JOIN_BYTES (64u * 1024u)
-#define LOG_LAZY_MS 20u  /* settles and changes wait this long for company */
+#define LOG_LAZY_MS 20u /* settles and changes wait this long for company */
 #define LOG_POLL_MS 5000u
 #define LOG_RETRY_MS 1000u
 
@@ -85,7 +85,7 @@ struct spool_log {
     uint32_t state_counts[SEGMENT_STATE_COUNT];
     struct segment *open;
     struct segment *ready;
-    bool make_blocked; /* no new file until the retry timer */
+    bool make_blocked;      /* no new file until the retry timer */
     enum spool_err starved; /* why no file could be made, since one was made last */
 
     struct commit *stage;    /* being filled */
@@ -101,7 +101,7 @@ struct spool_log {
     uint64_t last_seq;
     uint64_t durable_seq;
 
-    uint64_t mark; /* logged mark to be written with the next commit */
+    uint64_t mark;             /* logged mark to be written with the next commit */
     struct unlogged *unlogged; /* ring of settles whose log record is not durable, by sequence */
     uint32_t unlogged_cap, unlogged_first, unlogged_count;
     uint64_t unlogged_found; /* reported by recovery, not yet done */
@@ -110,8 +110,10 @@ struct spool_log {
     struct cleaner *cleaner;   /* NULL when idle */
     uint64_t live_bytes;       /* of all segments */
     uint64_t clean_not_before_ms;
-    bool dead_hint;  /* some segment may have become free of live records */
-    bool clean_hint; /* something was released since the cleaner last found nothing to do */
+    uint64_t dead_checked_ms;
+    uint32_t dead_waiting; /* segments that wait for commits to complete, at the last look */
+    bool dead_hint;        /* some segment may have become free of live records */
+    bool clean_hint;       /* something was released since the cleaner last found nothing to do */
 };
 
 struct put_queue {
@@ -142,10 +144,10 @@ struct spool {
     uint16_t *log_by_number; /* index + 1 */
     uint32_t log_number_end;
 
-    uint64_t stamp; /* last given out: ids, versions, settle sequences */
+    uint64_t stamp;       /* last given out: ids, versions, settle sequences */
     uint64_t first_stamp; /* above those of all earlier lives, not given out */
-    uint64_t seq;   /* last commit sequence given out */
-    uint64_t mark;  /* spool_mark_logged() */
+    uint64_t seq;         /* last commit sequence given out */
+    uint64_t mark;        /* spool_mark_logged() */
 
     struct post pump;
     struct timer lazy, poll, retry;
@@ -200,6 +202,8 @@ PURE enum spool_err log_takes_puts(const struct spool_log *log);
 void spool_health(struct spool *sp);
 /* What failed is tried again in a while. */
 void spool_retry_later(struct spool *sp);
+/* The pump runs again in LOG_LAZY_MS at the latest. */
+void spool_wake_later(struct spool *sp);
 /* What was staged may wait for company, but not for long. */
 void spool_lazy(struct spool *sp);
 /* Completes `op` from the next turn, for durability = memory. */

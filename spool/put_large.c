@@ -63,10 +63,9 @@ static void large_void(struct large_put *l)
         struct commit *c = commit_room(l->log, entry_size(0), row_size(0));
         uint64_t loc;
 
-        (void)commit_entry(c, &(struct entry_head){.kind = ENTRY_SETTLE,
-                                                   .flags = ENTRY_VOID,
-                                                   .stamp = slot->id},
-                           &loc);
+        (void)commit_entry(
+            c, &(struct entry_head){.kind = ENTRY_SETTLE, .flags = ENTRY_VOID, .stamp = slot->id},
+            &loc);
         c->row_bytes += row_size(0);
     }
 }
@@ -112,11 +111,12 @@ static void chunk_stage(struct large_put *l)
     struct slice piece = slice_head(rest, l->log->sp->store->limits.chunk_size);
     struct commit *c = commit_room(l->log, entry_size(piece.len), row_size(0));
     struct shared_body *shared = table_at(&l->log->bodies, l->shared);
-    char *to = commit_entry(c, &(struct entry_head){.kind = ENTRY_CHUNK,
-                                                    .flags = ENTRY_PENDING,
-                                                    .len = (uint32_t)piece.len,
-                                                    .count = l->chunk,
-                                                    .stamp = l->body_id},
+    char *to = commit_entry(c,
+                            &(struct entry_head){.kind = ENTRY_CHUNK,
+                                                 .flags = ENTRY_PENDING,
+                                                 .len = (uint32_t)piece.len,
+                                                 .count = l->chunk,
+                                                 .stamp = l->body_id},
                             &shared->chunks[l->chunk]);
 
     memcpy(to, piece.ptr, piece.len);
@@ -152,8 +152,8 @@ static void record_stage_pending(struct large_put *l, struct commit *c)
 static void records_stage(struct large_put *l)
 {
     const struct spool_put_record *r = &l->put->records[l->record];
-    struct commit *c = commit_room(l->log, record_entry_size(&r->meta, r->blob),
-                                   record_row_size(&r->meta));
+    struct commit *c =
+        commit_room(l->log, record_entry_size(&r->meta, r->blob), record_row_size(&r->meta));
     struct commit *room = c;
 
     while (room == c) {
@@ -165,8 +165,7 @@ static void records_stage(struct large_put *l)
         if (c->len + record_entry_size(&r->meta, r->blob) > c->cap) {
             break;
         }
-        room = commit_room(l->log, record_entry_size(&r->meta, r->blob),
-                           record_row_size(&r->meta));
+        room = commit_room(l->log, record_entry_size(&r->meta, r->blob), record_row_size(&r->meta));
     }
     large_wait_for(l, c);
 }
@@ -177,12 +176,13 @@ static void manifest_stage(struct large_put *l)
     struct shared_body *shared = table_at(&l->log->bodies, l->shared);
     struct manifest_body body = {.body_len = l->put->body.len,
                                  .record_count = l->put->record_count};
-    char *to = commit_entry(c, &(struct entry_head){.kind = ENTRY_MANIFEST,
-                                                    .flags = ENTRY_PENDING,
-                                                    .len = sizeof(body),
-                                                    .count = l->chunk,
-                                                    .stamp = l->body_id,
-                                                    .version = l->put->body_flags},
+    char *to = commit_entry(c,
+                            &(struct entry_head){.kind = ENTRY_MANIFEST,
+                                                 .flags = ENTRY_PENDING,
+                                                 .len = sizeof(body),
+                                                 .count = l->chunk,
+                                                 .stamp = l->body_id,
+                                                 .version = l->put->body_flags},
                             &shared->loc);
 
     memcpy(to, &body, sizeof(body));

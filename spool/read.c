@@ -122,8 +122,8 @@ static bool take_manifest(struct read_job *job, const struct entry_head *entry)
 
 static bool take_chunk(struct read_job *job, const struct entry_head *entry)
 {
-    if (entry->kind != ENTRY_CHUNK || entry->stamp != job->body_id ||
-        entry->count != job->chunk || job->r->body.len + entry->len > job->body_len) {
+    if (entry->kind != ENTRY_CHUNK || entry->stamp != job->body_id || entry->count != job->chunk ||
+        job->r->body.len + entry->len > job->body_len) {
         return false;
     }
     buf_append(&job->r->body, entry + 1, entry->len);
@@ -267,8 +267,7 @@ static void job_run(struct read_job *job)
 void read_resume(struct spool *sp)
 {
     while (!dlist_empty(&sp->reads_waiting) && sp->read_bytes < READ_BYTES_MAX) {
-        struct read_job *job =
-            CONTAINER_OF(dlist_pop(&sp->reads_waiting), struct read_job, link);
+        struct read_job *job = CONTAINER_OF(dlist_pop(&sp->reads_waiting), struct read_job, link);
 
         dlist_push(&sp->reads, &job->link);
         job_run(job);
@@ -300,8 +299,7 @@ void spool_read(struct spool *sp, struct spool_read *r)
     r->body = (struct buf){0};
     r->body_flags = 0;
     sp->counters.read_count++;
-    if (slot == NULL ||
-        (slot_status(slot) != SLOT_LIVE && slot_status(slot) != SLOT_UNLOGGED)) {
+    if (slot == NULL || (slot_status(slot) != SLOT_LIVE && slot_status(slot) != SLOT_UNLOGGED)) {
         read_answer_later(sp, r, SPOOL_E_GONE);
         return;
     }

@@ -18,6 +18,11 @@ static struct segment *current(const struct recovery *rec)
 
 static void recovery_read(struct recovery *rec, int step, uint64_t from, uint64_t len)
 {
+    if (rec->log->sp->draining) { /* it will be abandoned */
+        rec->step = RECOVERY_IDLE;
+        spool_kick(rec->log->sp);
+        return;
+    }
     if (rec->cap < len) {
         mem_give(rec->buffer);
         rec->cap = format_up(len, WINDOW);
@@ -114,8 +119,8 @@ static void window_read(struct recovery *rec, int32_t res)
         rec->log->sp->counters.io_error_count++;
         rec->step = RECOVERY_READ_BLOCKS;
         rec->block_at = 0;
-        ring_read(&rec->log->sp->shard->ring, &rec->op, current(rec)->fd, rec->buffer,
-                  FORMAT_BLOCK, rec->from);
+        ring_read(&rec->log->sp->shard->ring, &rec->op, current(rec)->fd, rec->buffer, FORMAT_BLOCK,
+                  rec->from);
         return;
     }
     if ((uint64_t)res < rec->len) {
@@ -222,8 +227,8 @@ static void head_read(struct recovery *rec, int32_t res)
         }
         err = segment_head_read(rec->buffer, &rec->head);
     }
-    rec->head_sound = err == SPOOL_OK && rec->head.log == seg->ident.log &&
-                      rec->head.id == seg->ident.id;
+    rec->head_sound =
+        err == SPOOL_OK && rec->head.log == seg->ident.log && rec->head.id == seg->ident.id;
     if (rec->head_sound) {
         head_use(rec);
     } else if (err == SPOOL_E_VERSION && rec->pass == RECOVERY_REPORT) {
@@ -242,8 +247,7 @@ static bool foot_fits(const struct recovery *rec)
 
     return rec->foot.log == ident->log && rec->foot.id == ident->id &&
            rec->foot.size == ident->size &&
-           (!rec->head_sound ||
-            (rec->foot.life == ident->life && rec->foot.nonce == ident->nonce));
+           (!rec->head_sound || (rec->foot.life == ident->life && rec->foot.nonce == ident->nonce));
 }
 
 static void foot_notes(struct segment *seg, const struct segment_foot *foot)
@@ -410,11 +414,6 @@ void recover_start(struct spool_log *log)
         }
     }
     gather_open(rec);
-    if (rec->segment_count > 0) {
-        segment_next(rec);
-    } else {
-        rec->pass = RECOVERY_JUDGE;
-    }
 }
 
 void recover_tick(struct spool_log *log)
@@ -425,7 +424,10 @@ void recover_tick(struct spool_log *log)
         return;
     }
     rec->budget = ROWS_BUDGET;
-    if (rec->pass == RECOVERY_JUDGE) {
+    if (!rec->started) {
+        rec->started = true;
+        segment_next(rec);
+    } else if (rec->pass == RECOVERY_JUDGE) {
         if (gather_judge(rec)) {
             rec->pass = RECOVERY_REPORT;
             rec->at = 0;
@@ -436,6 +438,19 @@ void recover_tick(struct spool_log *log)
     } else if (rec->step == RECOVERY_ROWS) {
         rows_continue(rec);
     }
+}
+
+bool recover_abandon(struct spool_log *log)
+{
+    if (log->recovery == NULL) {
+        return true;
+    }
+    if (log->recovery->op.in_flight) {
+        return false;
+    }
+    log->unlogged_found++; /* for what was not reported: the mark stays where it is */
+    recover_close(log);
+    return true;
 }
 
 void recover_close(struct spool_log *log)

@@ -13,4 +13,7 @@
 void recover_start(struct spool_log *log);
 /* Goes on where a turn's budget ended. */
 void recover_tick(struct spool_log *log);
+/* The spool drains before all is found: the rest is for the next start. False while a read is in
+ * flight. */
+NODISCARD bool recover_abandon(struct spool_log *log);
 void recover_close(struct spool_log *log);

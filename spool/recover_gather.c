@@ -4,7 +4,7 @@
 
 #define JUDGE_BUDGET 4096u
 #define CHUNKS_MAX (SPOOL_BODY_MAX / 4096u)
-#define BOOT_OF(seq) ((seq) >> 40)
+#define BOOT_OF(seq) ((seq) >> STORE_BOOT_SHIFT)
 
 void gather_open(struct recovery *rec)
 {
@@ -50,8 +50,7 @@ static uint64_t *durable_of(struct recovery *rec, uint64_t boot)
             return &rec->durable[i].seq;
         }
     }
-    rec->durable =
-        mem_grow(rec->durable, (rec->durable_count + 1) * sizeof(*rec->durable));
+    rec->durable = mem_grow(rec->durable, (rec->durable_count + 1) * sizeof(*rec->durable));
     rec->durable[rec->durable_count] = (struct boot_durable){.boot = boot};
     return &rec->durable[rec->durable_count++].seq;
 }

@@ -69,6 +69,7 @@ struct recovery {
     struct boot_durable *durable;
     uint32_t durable_count;
     uint64_t mark;
+    bool started;
     uint32_t judge_at;
     uint32_t judge_step;
 

@@ -68,8 +68,7 @@ static bool row_sane(const struct row *row)
     case ENTRY_SETTLED_SET:
         return row->extra.len == (uint64_t)row->head.count * sizeof(uint64_t);
     default:
-        return row->head.kind > ENTRY_PAD && row->head.kind < ENTRY_KIND_END &&
-               row->extra.len == 0;
+        return row->head.kind > ENTRY_PAD && row->head.kind < ENTRY_KIND_END && row->extra.len == 0;
     }
 }
 

@@ -88,7 +88,7 @@ static void entry_emit(struct scan *s, const struct window *w, uint64_t offset, 
 
 /* Emits every entry in [from, to); seq 0: they stand outside any sound commit. */
 static void entries_walk(struct scan *s, const struct window *w, uint64_t from, uint64_t to,
-                             uint64_t seq)
+                         uint64_t seq)
 {
     uint64_t at = from;
     uint32_t txn_left = 0;

@@ -27,10 +27,10 @@ struct scan {
     void *ctx;
     void (*on_commit)(void *ctx, const struct commit_head *head, uint64_t offset);
     void (*on_entry)(void *ctx, const struct scan_entry *entry);
-    uint64_t at;   /* the next window must begin here or earlier, at a block ... */
-    uint64_t need; /* ... and reach this far, or to the end of the segment */
+    uint64_t at;     /* the next window must begin here or earlier, at a block ... */
+    uint64_t need;   /* ... and reach this far, or to the end of the segment */
     uint64_t cursor; /* where exactly it goes on, in that block */
-    uint64_t end;  /* of what may be read: the segment's size, or less for a cut file */
+    uint64_t end;    /* of what may be read: the segment's size, or less for a cut file */
     uint64_t commit_count, entry_count, unsound_count;
     uint64_t orphan_count; /* entries found outside any sound commit */
 };

@@ -14,8 +14,7 @@ static bool txn_over(const struct spool_log *log, struct slice rows, size_t at, 
     struct row row;
 
     for (; count > 0; count--) {
-        if (!row_next(rows, &at, &row) ||
-            table_find(&log->slots, row.head.stamp) != TABLE_NONE) {
+        if (!row_next(rows, &at, &row) || table_find(&log->slots, row.head.stamp) != TABLE_NONE) {
             return false;
         }
     }

@@ -129,6 +129,7 @@ static void drop_done(struct ring_op *op, int32_t res, uint32_t flags)
         spool_retry_later(sp);
         return;
     }
+    seg->log->dead_hint = true;
     segment_free(&seg);
     spool_kick(sp);
 }
@@ -183,6 +184,7 @@ static void header_done(struct ring_op *op, int32_t res, uint32_t flags)
     } else if (seg->state == SEGMENT_FREEING) {
         segment_forget(seg);
         segment_enter(seg, SEGMENT_FREE);
+        log->dead_hint = true; /* settles that had to outlive it need not any more */
     } else {
         segment_enter(seg, SEGMENT_READY);
         log->ready = seg;
@@ -289,8 +291,7 @@ static void segment_make(struct spool_log *log)
 static bool may_make(const struct spool_log *log)
 {
     return !log->make_blocked && count_in(log, SEGMENT_MAKING) == 0 &&
-           count_in(log, SEGMENT_FREEING) == 0 &&
-           log->segments_in_use < LOC_SEGMENT_MAX - 1 &&
+           count_in(log, SEGMENT_FREEING) == 0 && log->segments_in_use < LOC_SEGMENT_MAX - 1 &&
            (!log->sp->space_low || spare_count(log) == 0);
 }
 

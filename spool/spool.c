@@ -11,9 +11,6 @@
 #include "spool/recover.h"
 #include "spool/segment_pool.h"
 
-/* Numbers of one life of the process are above those of every earlier one. */
-#define BOOT_SHIFT 40u
-
 void spool_kick(struct spool *sp)
 {
     if (!sp->closing) {
@@ -21,11 +18,16 @@ void spool_kick(struct spool *sp)
     }
 }
 
-void spool_lazy(struct spool *sp)
+void spool_wake_later(struct spool *sp)
 {
     if (!timer_armed(&sp->lazy)) {
         timer_arm(&sp->shard->timers, &sp->lazy, shard_now_ms(sp->shard) + LOG_LAZY_MS);
     }
+}
+
+void spool_lazy(struct spool *sp)
+{
+    spool_wake_later(sp);
     spool_kick(sp);
 }
 
@@ -128,7 +130,7 @@ static bool log_drained(struct spool_log *log)
         log->flush_due = true;
         commit_pump(log);
     }
-    if (!log_written(log) || log->recovery != NULL || cleaner_busy(log)) {
+    if (!recover_abandon(log) || !log_written(log) || cleaner_busy(log)) {
         return false;
     }
     if (log->open != NULL && log->open->cursor > FORMAT_HEADER_SIZE) {
@@ -264,7 +266,7 @@ enum spool_err spool_open(struct spool_store *store, struct shard *shard,
     sp->shard = shard;
     sp->store = store;
     sp->events = *events;
-    sp->stamp = (uint64_t)store->boot << BOOT_SHIFT;
+    sp->stamp = (uint64_t)store->boot << STORE_BOOT_SHIFT;
     sp->first_stamp = sp->stamp;
     sp->seq = sp->stamp;
     sp->pump.fn = spool_pump;

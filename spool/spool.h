@@ -51,10 +51,10 @@ struct spool_params {
     struct slice meta_path; /* lock, format version, boot count, marks; may equal a data path */
     enum spool_durability durability;
     uint32_t shard_count;
-    uint64_t segment_size;          /* 0: 64 MiB */
-    uint32_t reserve_segments;      /* 0: default; for settles, state and the cleaner */
-    uint64_t staging_bytes_max;     /* per shard; 0: default */
-    uint64_t min_free_bytes;        /* refuse new mail below; 0: none */
+    uint64_t segment_size;      /* 0: 64 MiB */
+    uint32_t reserve_segments;  /* 0: default; for settles, state and the cleaner */
+    uint64_t staging_bytes_max; /* per shard; 0: default */
+    uint64_t min_free_bytes;    /* refuse new mail below; 0: none */
     uint8_t min_free_percent;
     uint64_t min_free_inodes;
     uint8_t min_free_inodes_percent;
@@ -62,11 +62,11 @@ struct spool_params {
 
 /* What a segment's index remembers of a record, enough to schedule it without reading it. */
 struct spool_meta {
-    uint8_t id[16];       /* the message id */
-    struct slice queue;   /* scheduled queue name; borrowed */
-    uint64_t due_ms;      /* wall clock; 0 = at once */
-    uint64_t created_ms;  /* wall clock */
-    uint32_t size;        /* bytes of the message, for reports */
+    uint8_t id[16];      /* the message id */
+    struct slice queue;  /* scheduled queue name; borrowed */
+    uint64_t due_ms;     /* wall clock; 0 = at once */
+    uint64_t created_ms; /* wall clock */
+    uint32_t size;       /* bytes of the message, for reports */
     uint16_t attempts;
 };
 
@@ -89,9 +89,9 @@ struct spool_found {
 };
 /* A settle that came after the log's durable mark: its log record is to be written again. */
 struct spool_unlogged {
-    struct spool_ref ref;    /* readable until spool_unlogged_done(); generation 0: no longer */
-    uint64_t sequence;       /* as spool_settle() answered */
-    struct slice outcome;    /* as given to spool_settle(); borrowed; empty when it was damaged */
+    struct spool_ref ref; /* readable until spool_unlogged_done(); generation 0: no longer */
+    uint64_t sequence;    /* as spool_settle() answered */
+    struct slice outcome; /* as given to spool_settle(); borrowed; empty when it was damaged */
 };
 struct spool_events {
     void *ctx;

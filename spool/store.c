@@ -14,7 +14,7 @@
 #define RESERVE_DEFAULT 2u
 #define STAGING_DEFAULT (32ull * 1024 * 1024)
 #define LOG_NUMBER_MAX 65535u
-#define BOOT_MAX ((1u << 24) - 2)
+#define BOOT_MAX ((1u << (64 - STORE_BOOT_SHIFT)) - 2)
 
 /* ---- limits ---- */
 
@@ -37,9 +37,8 @@ static void limits_set(struct store_limits *l, const struct spool_params *params
     l->atomic_max = l->entry_max < SPOOL_ATOMIC_MAX ? l->entry_max : SPOOL_ATOMIC_MAX;
     l->chunk_size = l->atomic_max - (uint32_t)sizeof(struct entry_head);
     /* Behind a transaction of the longest kind there is room for the settles that came along. */
-    l->commit_cap =
-        (uint32_t)format_up(sizeof(struct commit_head) + l->atomic_max + l->atomic_max / 8,
-                            FORMAT_BLOCK);
+    l->commit_cap = (uint32_t)format_up(
+        sizeof(struct commit_head) + l->atomic_max + l->atomic_max / 8, FORMAT_BLOCK);
     l->reserve_segments =
         params->reserve_segments != 0 ? params->reserve_segments : RESERVE_DEFAULT;
     l->staging_bytes_max =
@@ -108,8 +107,8 @@ static void segment_listed(void *arg, struct slice name)
     uint32_t id;
 
     if (number_parse(name, SLICE("seg-"), 16, &id)) {
-        log->segment_ids = mem_grow(log->segment_ids,
-                                    (log->segment_count + 1) * sizeof(*log->segment_ids));
+        log->segment_ids =
+            mem_grow(log->segment_ids, (log->segment_count + 1) * sizeof(*log->segment_ids));
         log->segment_ids[log->segment_count++] = id;
     }
 }
@@ -182,6 +181,14 @@ static enum spool_err logs_prepare(struct spool_store *store, struct buf *why)
         }
         buf_free(&path);
     }
+    for (uint32_t i = 0; i < store->data_count; i++) {
+        int err = store_folder_sync(ring, store->data[i].path);
+
+        if (err != 0) {
+            buf_printf(why, "%s: cannot sync: %s", store->data[i].path, strerror(-err));
+            return SPOOL_E_CONFIG;
+        }
+    }
     return SPOOL_OK;
 }
 
@@ -209,36 +216,44 @@ static enum spool_err logs_find(struct spool_store *store, struct buf *why)
     return logs_prepare(store, why);
 }
 
+/* The boot that wrote a segment's header; 0 when it cannot be told. */
+static uint32_t segment_boot(struct ring *ring, const char *dir, uint32_t id, char *block)
+{
+    struct segment_head head = {0};
+    struct buf path = {0};
+    int64_t got = 0;
+    int fd;
+
+    buf_printf(&path, "%s/seg-%08x", dir, id);
+    buf_char(&path, '\0');
+    fd = ring->backend->fs_open(ring, path.ptr, O_RDONLY | O_CLOEXEC, 0);
+    buf_free(&path);
+    if (fd >= 0) {
+        got = ring->backend->fs_pread(ring, fd, block, FORMAT_HEADER_SIZE, 0);
+        ring->backend->fs_close(ring, fd);
+    }
+    return got == FORMAT_HEADER_SIZE && segment_head_read(block, &head) == SPOOL_OK ? head.boot : 0;
+}
+
 /* Numbers must grow from boot to boot even when the file that counts them was lost. */
 static uint32_t boot_seen(struct spool_store *store)
 {
-    struct ring *ring = store->ring;
     char *block = mem_take_aligned(FORMAT_BLOCK, FORMAT_HEADER_SIZE);
-    uint64_t seq = 0;
+    uint32_t boot = 0;
 
     for (uint32_t i = 0; i < store->log_count; i++) {
-        for (uint32_t k = 0; k < store->logs[i].segment_count; k++) {
-            struct segment_head head;
-            struct buf path = {0};
-            int fd;
+        const struct store_log *log = &store->logs[i];
+        uint32_t marked = (uint32_t)(log->mark >> STORE_BOOT_SHIFT);
 
-            buf_printf(&path, "%s/seg-%08x", store->logs[i].dir, store->logs[i].segment_ids[k]);
-            buf_char(&path, '\0');
-            fd = ring->backend->fs_open(ring, path.ptr, O_RDONLY | O_CLOEXEC, 0);
-            buf_free(&path);
-            if (fd < 0) {
-                continue;
-            }
-            if (ring->backend->fs_pread(ring, fd, block, FORMAT_HEADER_SIZE, 0) ==
-                    FORMAT_HEADER_SIZE &&
-                segment_head_read(block, &head) == SPOOL_OK && head.boot > seq) {
-                seq = head.boot;
-            }
-            ring->backend->fs_close(ring, fd);
+        boot = marked > boot ? marked : boot;
+        for (uint32_t k = 0; k < log->segment_count; k++) {
+            uint32_t wrote = segment_boot(store->ring, log->dir, log->segment_ids[k], block);
+
+            boot = wrote > boot ? wrote : boot;
         }
     }
     mem_give(block);
-    return (uint32_t)seq;
+    return boot;
 }
 
 static bool boot_counted(struct spool_store *store)

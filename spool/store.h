@@ -8,6 +8,10 @@
 #include "core/shard/ring.h"
 #include "spool/spool.h"
 
+/* Ids, versions and sequences begin with the boot count: those of one life of the process are above
+ * those of every earlier one. */
+#define STORE_BOOT_SHIFT 40u
+
 struct store_log {
     uint32_t number;
     uint32_t path; /* index of the data path it lies on */

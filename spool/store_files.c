@@ -26,8 +26,7 @@ static uint64_t file_sum(const struct store_file *f)
     return hash64(f, offsetof(struct store_file, sum), 0);
 }
 
-int store_file_read(struct ring *ring, const char *path, uint64_t *value_out,
-                    uint32_t *version_out)
+int store_file_read(struct ring *ring, const char *path, uint64_t *value_out, uint32_t *version_out)
 {
     struct store_file f;
     int64_t got;
@@ -74,7 +73,7 @@ static int file_put(struct ring *ring, const char *path, const struct store_file
     return err;
 }
 
-static int folder_sync(struct ring *ring, const char *dir)
+int store_folder_sync(struct ring *ring, const char *dir)
 {
     int fd = ring->backend->fs_open(ring, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     int err;
@@ -103,7 +102,7 @@ int store_file_write(struct ring *ring, const char *dir, const char *name, uint6
         err = ring->backend->fs_rename(ring, fresh.ptr, path.ptr);
     }
     if (err == 0) {
-        err = folder_sync(ring, dir);
+        err = store_folder_sync(ring, dir);
     }
     buf_free(&path);
     buf_free(&fresh);
@@ -111,6 +110,23 @@ int store_file_write(struct ring *ring, const char *dir, const char *name, uint6
 }
 
 /* ---- paths ---- */
+
+/* A new directory is only there after a power failure when those above it are stable. One that
+ * may not be opened was not made by us. */
+static int ancestors_sync(struct ring *ring, const char *path)
+{
+    char *copy = mem_copy(path, strlen(path));
+    char *slash;
+    int err = 0;
+
+    while (err == 0 && (slash = strrchr(copy, '/')) != NULL && slash != copy) {
+        *slash = '\0';
+        err = store_folder_sync(ring, copy);
+        err = err == -EACCES || err == -EPERM ? 0 : err;
+    }
+    mem_give(copy);
+    return err;
+}
 
 static enum spool_err lock_taken(struct ring *ring, const char *path, int fd, struct buf *why)
 {
@@ -197,6 +213,9 @@ enum spool_err store_path_open(struct ring *ring, struct store_path *path, bool 
     enum spool_err err;
     int res = ring->backend->fs_mkdirs(ring, path->path, 0700);
 
+    if (res == 0) {
+        res = ancestors_sync(ring, path->path);
+    }
     if (res != 0) {
         buf_printf(why, "%s: cannot create: %s", path->path, strerror(-res));
         return SPOOL_E_CONFIG;
@@ -213,8 +232,7 @@ enum spool_err store_path_open(struct ring *ring, struct store_path *path, bool 
     return SPOOL_OK;
 }
 
-enum spool_err store_boot(struct ring *ring, const char *meta, uint32_t *boot_out,
-                          struct buf *why)
+enum spool_err store_boot(struct ring *ring, const char *meta, uint32_t *boot_out, struct buf *why)
 {
     struct buf path = {0};
     uint64_t boot = 0;

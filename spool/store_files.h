@@ -12,6 +12,8 @@ NODISCARD enum spool_err store_path_open(struct ring *ring, struct store_path *p
 /* Reads <meta>/format, counts the boot, writes it back durably. */
 NODISCARD enum spool_err store_boot(struct ring *ring, const char *meta, uint32_t *boot_out,
                                     struct buf *why);
+/* What was made in or moved into the directory is stable. */
+NODISCARD int store_folder_sync(struct ring *ring, const char *dir);
 /* Whole small files, replaced atomically. The bytes are what follows a checked head. */
 NODISCARD int store_file_read(struct ring *ring, const char *path, uint64_t *value_out,
                               uint32_t *version_out);

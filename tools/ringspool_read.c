@@ -39,9 +39,8 @@ static void foot_read(struct segment_file *f)
     }
     f->foot_sound =
         !f->head_sound || (f->foot.life == f->head.life && f->foot.nonce == f->head.nonce);
-    f->index_sound = f->foot_sound &&
-                     index_sum(f->bytes + f->foot.index_offset, f->foot.index_len, f->foot.nonce) ==
-                         f->foot.index_sum;
+    f->index_sound = f->foot_sound && index_sum(f->bytes + f->foot.index_offset, f->foot.index_len,
+                                                f->foot.nonce) == f->foot.index_sum;
 }
 
 static bool file_read(const char *path, uint64_t size, segment_file_fn *fn, void *ctx,

@@ -223,15 +223,33 @@ void fake_disk_close(struct fake_disk *d, int fd)
     f->inode = NULL;
 }
 
-int fake_disk_mkdirs(struct fake_disk *d, const char *path)
+static int dir_make(struct fake_disk *d, const char *path, bool in_root)
 {
     struct name *n = name_take(d, path);
 
     if (n->now == NULL) {
         n->now = inode_new(d, true);
-        n->kept = n->now; /* no test depends on folders getting lost */
+        n->kept = in_root ? n->now : n->kept; /* the machine came with those */
     }
     return n->now->is_dir ? 0 : -ENOTDIR;
+}
+
+int fake_disk_mkdirs(struct fake_disk *d, const char *path)
+{
+    int err = 0;
+
+    for (size_t at = 1; err == 0 && path[0] != '\0'; at++) {
+        if (path[at] == '/' || path[at] == '\0') {
+            char *part = mem_copy(path, at);
+
+            err = dir_make(d, part, strchr(part + 1, '/') == NULL);
+            mem_give(part);
+        }
+        if (path[at] == '\0') {
+            break;
+        }
+    }
+    return err;
 }
 
 /* The last part of a path that lies directly in `dir`; NULL when it does not. */
@@ -375,7 +393,7 @@ int64_t fake_disk_write(struct fake_disk *d, int fd, const void *from, uint64_t 
 
     MUST((f->flags & O_DIRECT) == 0 || (offset % FAKE_SECTOR == 0 && len % FAKE_SECTOR == 0 &&
                                         (uintptr_t)from % FAKE_SECTOR == 0));
-    if (limit < 0) {
+    if (limit < 0 && limit > FAKE_STORED(0)) {
         return limit;
     }
     len = limit > 0 && (uint64_t)limit < len ? (uint64_t)limit : len;
@@ -386,7 +404,7 @@ int64_t fake_disk_write(struct fake_disk *d, int fd, const void *from, uint64_t 
         memcpy(node->kept + offset, from, len);
         node->kept_size = node->size;
     }
-    return (int64_t)len;
+    return limit < 0 ? limit - FAKE_STORED(0) : (int64_t)len;
 }
 
 void fake_disk_tear(struct fake_disk *d, int fd, const void *from, uint64_t len, uint64_t offset,
@@ -483,6 +501,39 @@ static void inode_crash(struct inode *node, uint64_t *seed)
     node->locked_by = 0;
 }
 
+static bool parent_lost(const struct fake_disk *d, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    const struct name *parent;
+    char *dir;
+
+    if (slash == NULL || slash == path) {
+        return false;
+    }
+    dir = mem_copy(path, (size_t)(slash - path));
+    parent = name_find(d, dir);
+    mem_give(dir);
+    return parent != NULL && parent->now == NULL;
+}
+
+/* What stood in a folder that is gone is gone with it, however durable it was itself. */
+static void orphans_drop(struct fake_disk *d)
+{
+    bool again = true;
+
+    while (again) {
+        again = false;
+        for (uint32_t i = 0; i < d->name_count; i++) {
+            struct name *n = &d->names[i];
+
+            if (n->now != NULL && parent_lost(d, n->path)) {
+                n->now = n->kept = NULL;
+                again = true;
+            }
+        }
+    }
+}
+
 void fake_disk_crash(struct fake_disk *d, uint64_t *seed)
 {
     files_close(d);
@@ -499,6 +550,7 @@ void fake_disk_crash(struct fake_disk *d, uint64_t *seed)
         }
         n->now = n->kept;
     }
+    orphans_drop(d);
 }
 
 /* ---- looking and damaging ---- */

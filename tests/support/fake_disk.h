@@ -34,7 +34,8 @@ enum fake_io {
 };
 
 /* 0: let it happen; a negative errno: it fails; for writes and reads a positive number: that many
- * bytes only. */
+ * bytes only; for writes FAKE_STORED(-errno): it fails, but the bytes are there. */
+#define FAKE_STORED(err) ((err)-1000000)
 typedef int64_t fake_fault_fn(void *ctx, enum fake_io io, const char *path, uint64_t offset,
                               uint64_t len);
 

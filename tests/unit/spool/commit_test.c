@@ -208,7 +208,7 @@ static int64_t every_write_fails(void *ctx, enum fake_io io, const char *path, u
     (void)ctx;
     (void)offset;
     (void)len;
-    return io == FAKE_WRITE && strstr(path, "seg-") != NULL ? -EIO : 0;
+    return io == FAKE_WRITE && strstr(path, "seg-") != NULL ? FAKE_STORED(-EIO) : 0;
 }
 
 static void a_disk_that_fails_twice_is_met_with_silence_and_new_mail_with_an_error(void **state)
@@ -237,6 +237,85 @@ static void a_disk_that_fails_twice_is_met_with_silence_and_new_mail_with_an_err
     assert_int_equal(b->found_count, 0); /* whatever the disk held of it was withdrawn */
     bench_mail_free(&m);
     bench_mail_free(&n);
+}
+
+static int64_t every_unlink_fails(void *ctx, enum fake_io io, const char *path, uint64_t offset,
+                                  uint64_t len)
+{
+    (void)ctx;
+    (void)path;
+    (void)offset;
+    (void)len;
+    return io == FAKE_UNLINK ? -EIO : 0;
+}
+
+/* A short one, on the same disk. */
+static void a_message_that_was_not_acknowledged_is_taken_back(void **state)
+{
+    struct spool_bench *b = *state;
+    struct bench_mail *m = bench_accept(b, "one", 1000);
+    uint64_t seed = 7;
+
+    fake_disk_set_fault(b->disk, every_write_fails, NULL);
+    bench_run_now(b);
+    assert_int_equal(m->err, SPOOL_E_UNSURE);
+    fake_disk_set_fault(b->disk, every_unlink_fails, NULL);
+    bench_advance_ms(b, 1500);
+    bench_run(b);
+    bench_crash(b, &seed);
+    fake_disk_set_fault(b->disk, NULL, NULL);
+    bench_start(b, 1);
+    assert_int_equal(b->found_count, 0);
+    bench_mail_free(&m);
+}
+
+/* The oldest write holds a manifest. */
+static bool manifest_waits(struct spool_bench *b)
+{
+    const struct ring_op *op = fake_ring_op(ring_of(b), RING_WRITE, 0);
+    const char *bytes = op->ptr;
+
+    for (uint32_t at = sizeof(struct commit_head); at + sizeof(struct entry_head) <= op->len;) {
+        const struct entry_head *entry = (const struct entry_head *)(bytes + at);
+
+        if (entry->kind == ENTRY_MANIFEST) {
+            return true;
+        }
+        if (entry->kind == 0) {
+            break;
+        }
+        at += (uint32_t)entry_size(entry->len);
+    }
+    return false;
+}
+
+/* A long message fails at its last step: the disk says no, but has the manifest. */
+static void a_long_message_that_was_not_acknowledged_is_taken_back(void **state)
+{
+    struct spool_bench *b = *state;
+    struct bench_mail *m = bench_accept(b, "long", 60000);
+    uint64_t seed = 6;
+
+    for (int i = 0; i < 40 && (bench_writes(b) == 0 || !manifest_waits(b)); i++) {
+        if (bench_writes(b) > 0) {
+            fake_ring_finish(ring_of(b), RING_WRITE);
+        }
+        turn(b);
+    }
+    assert_true(manifest_waits(b));
+    fake_disk_set_fault(b->disk, every_write_fails, NULL);
+    bench_run_now(b);
+    assert_true(m->answered);
+    assert_int_equal(m->err, SPOOL_E_UNSURE);
+    /* The segments that failed cannot be removed either: what they hold must be made void. */
+    fake_disk_set_fault(b->disk, every_unlink_fails, NULL);
+    bench_advance_ms(b, 1500);
+    bench_run(b);
+    bench_crash(b, &seed);
+    fake_disk_set_fault(b->disk, NULL, NULL);
+    bench_start(b, 1);
+    assert_int_equal(b->found_count, 0);
+    bench_mail_free(&m);
 }
 
 static void a_short_write_is_continued(void **state)
@@ -294,14 +373,6 @@ static void a_withdrawal_is_answered_when_durable_and_never_comes_back(void **st
     bench_mail_free(&m);
 }
 
-static void change_done(struct spool_change *c, enum spool_err err)
-{
-    struct bench_mail *m = CONTAINER_OF(c, struct bench_mail, change);
-
-    m->changed = true;
-    m->change_err = err;
-}
-
 static void the_newest_change_wins_and_an_empty_blob_keeps_the_old_one(void **state)
 {
     struct spool_bench *b = *state;
@@ -311,7 +382,7 @@ static void the_newest_change_wins_and_an_empty_blob_keeps_the_old_one(void **st
     bench_run(b);
     for (uint16_t attempts = 1; attempts <= 3; attempts++) {
         m->change = (struct spool_change){
-            .ref = m->record.ref, .meta = m->record.meta, .done = change_done};
+            .ref = m->record.ref, .meta = m->record.meta, .done = bench_change_done};
         m->change.meta.attempts = attempts;
         m->change.meta.due_ms = 5000u * attempts;
         m->change.blob = attempts == 2 ? SLICE("second blob") : slice_of(NULL, 0);
@@ -341,8 +412,8 @@ static void a_change_of_a_settled_record_is_gone(void **state)
 
     bench_run(b);
     (void)spool_settle(b->spools[0], m->record.ref, SLICE("x"));
-    m->change =
-        (struct spool_change){.ref = m->record.ref, .meta = m->record.meta, .done = change_done};
+    m->change = (struct spool_change){
+        .ref = m->record.ref, .meta = m->record.meta, .done = bench_change_done};
     spool_change(b->spools[0], &m->change);
     assert_false(m->changed); /* never from inside the call */
     bench_run(b);
@@ -357,8 +428,8 @@ static void what_is_still_being_written_can_be_read(void **state)
     struct spool_read r = {.what = SPOOL_READ_BOTH};
 
     bench_run(b);
-    m->change =
-        (struct spool_change){.ref = m->record.ref, .meta = m->record.meta, .done = change_done};
+    m->change = (struct spool_change){
+        .ref = m->record.ref, .meta = m->record.meta, .done = bench_change_done};
     m->change.blob = SLICE("staged");
     spool_change(b->spools[0], &m->change);
     assert_int_equal(bench_read(b, 0, m->record.ref, &r), SPOOL_OK);
@@ -418,8 +489,7 @@ static void little_more_is_written_than_was_accepted(void **state)
         bench_run_now(b);
         for (int i = 0; i < 32; i++) {
             assert_int_equal(m[i]->err, SPOOL_OK);
-            (void)spool_settle(b->spools[0], m[i]->record.ref,
-                               slice_of(outcome, sizeof(outcome)));
+            (void)spool_settle(b->spools[0], m[i]->record.ref, slice_of(outcome, sizeof(outcome)));
             bench_mail_free(&m[i]);
         }
     }
@@ -448,6 +518,8 @@ int main(void)
         T(a_settled_record_is_gone_at_once),
         T(a_failed_write_goes_to_a_new_segment_and_the_old_one_is_never_written_again),
         T(a_disk_that_fails_twice_is_met_with_silence_and_new_mail_with_an_error),
+        T(a_message_that_was_not_acknowledged_is_taken_back),
+        T(a_long_message_that_was_not_acknowledged_is_taken_back),
         T(a_short_write_is_continued),
         T(a_withdrawal_is_answered_when_durable_and_never_comes_back),
         T(the_newest_change_wins_and_an_empty_blob_keeps_the_old_one),

@@ -70,8 +70,8 @@ struct world {
     uint32_t txn_count;
     uint64_t marked[BENCH_SHARDS_MAX];
     uint32_t step;
-    bool dead; /* answers of a crashed process do not count */
-    bool faulty; /* writes fail now and then, and so may calls */
+    bool dead;    /* answers of a crashed process do not count */
+    bool faulty;  /* writes fail now and then, and so may calls */
     bool failing; /* right now */
     uint64_t fault_seed;
 };
@@ -254,13 +254,15 @@ static void do_settle(struct world *w)
 {
     struct txn *t;
     struct record *r = live_pick(w, &t);
-    char outcome[48];
+    char outcome[700] = {0};
 
     if (r == NULL) {
         return;
     }
+    /* Of the length of a log record, so that a crash often tears it. */
     snprintf(outcome, sizeof(outcome), "outcome %u.%u", t->number, (uint32_t)(r - t->records));
-    r->sequence = spool_settle(w->bench.spools[r->shard], r->ref, slice_str(outcome));
+    r->sequence = spool_settle(w->bench.spools[r->shard], r->ref,
+                               slice_of(outcome, 50 + pick(w, sizeof(outcome) - 50)));
     CHECK(w, r->sequence != 0);
     r->fate = SETTLE_OPEN;
     r->logged = false;
@@ -325,8 +327,8 @@ static void do_mark(struct world *w)
         for (uint32_t k = 0; k < w->txns[i]->record_count; k++) {
             struct record *r = &w->txns[i]->records[k];
 
-            if ((r->fate == SETTLE_OPEN || r->fate == SETTLED) && !r->logged &&
-                r->shard == shard && r->sequence != 0 && pick(w, 4) != 0 && r->sequence > mark) {
+            if ((r->fate == SETTLE_OPEN || r->fate == SETTLED) && !r->logged && r->shard == shard &&
+                r->sequence != 0 && pick(w, 4) != 0 && r->sequence > mark) {
                 mark = r->sequence;
             }
         }
@@ -373,7 +375,11 @@ static int64_t fault(void *ctx, enum fake_io io, const char *path, uint64_t offs
         return 0;
     }
     switch (io) {
-    case FAKE_WRITE:
+    case FAKE_WRITE: /* what a failed write leaves behind is anyone's guess */
+        if (fake_random(&w->fault_seed) % 25 == 0) {
+            return fake_random(&w->fault_seed) % 2 == 0 ? -EIO : FAKE_STORED(-EIO);
+        }
+        return 0;
     case FAKE_SYNC:
     case FAKE_UNLINK:
         return fake_random(&w->fault_seed) % 25 == 0 ? -EIO : 0;
@@ -413,8 +419,7 @@ static void quiesce(struct world *w)
             if (t->records[k].fate == SETTLE_OPEN) {
                 t->records[k].fate = SETTLED;
             }
-            CHECK(w, (t->records[k].fate != WITHDRAW_OPEN || w->faulty) &&
-                         !t->records[k].changing);
+            CHECK(w, (t->records[k].fate != WITHDRAW_OPEN || w->faulty) && !t->records[k].changing);
         }
     }
 }
@@ -628,6 +633,12 @@ static void world_run(uint64_t seed, uint32_t rounds, bool faulty)
     w->bench.seed = seed;
     w->bench.params.segment_size = 64 * 1024 << pick(w, 3);
     w->bench.params.staging_bytes_max = 256 * 1024;
+    if (pick(w, 2) == 0) {
+        w->bench.paths[0] = SLICE("/mnt/disk-a/spool");
+        w->bench.paths[1] = SLICE("/mnt/disk-b/spool");
+        w->bench.params.data_path_count = 1 + pick(w, 2);
+        w->bench.params.meta_path = SLICE("/var/spool/ringpost");
+    }
     w->faulty = faulty;
     w->fault_seed = seed;
     fake_disk_set_fault(w->bench.disk, fault, w);

@@ -241,6 +241,46 @@ static void a_segment_that_was_cut_off_gives_what_is_left_of_it(void **state)
     assert_null(bench_find(&d->b, names[5]));
 }
 
+static void txn_done(struct spool_put *put, enum spool_err err)
+{
+    assert_int_equal(err, SPOOL_OK);
+    put->body_flags++;
+}
+
+/* Two recipients, then the commit's head and one of the records rot: what was acknowledged and is
+ * still there is found, and what is not is said. A torn commit would count for nothing; that this
+ * one had completed is known from those behind it. */
+static void damage_to_one_record_of_a_completed_transaction_spares_the_other(void **state)
+{
+    struct damage_bench *d = *state;
+    struct spool_put_record records[2] = {
+        {.meta = {.id = "left", .queue = SLICE("q")}, .blob = SLICE("the left recipient")},
+        {.meta = {.id = "right", .queue = SLICE("q")}, .blob = SLICE("the right recipient")},
+    };
+    struct spool_put put = {
+        .body = SLICE("body"), .records = records, .record_count = 2, .done = txn_done};
+    struct search at;
+    struct bench_mail *m;
+
+    spool_put(d->b.spools[0], &put);
+    bench_run(&d->b);
+    assert_int_equal(put.body_flags, 1);
+    for (int i = 0; i < 2; i++) {
+        m = bench_accept(&d->b, i == 0 ? "behind" : "further", 100);
+        bench_run(&d->b);
+        bench_mail_free(&m);
+    }
+    at = find_bytes(d, SLICE("the left recipient"));
+    crash(d);
+    flip(d, at.path, at.offset + 5);
+    flip(d, at.path, at.offset / FORMAT_BLOCK * FORMAT_BLOCK + 20);
+    bench_start(&d->b, 1);
+    assert_null(bench_find(&d->b, "left"));
+    assert_non_null(bench_find(&d->b, "right"));
+    assert_non_null(bench_find(&d->b, "further"));
+    assert_int_equal(d->b.damage_count, 1);
+}
+
 struct bad_block {
     const char *path;
     uint64_t offset;
@@ -315,6 +355,7 @@ int main(void)
         T(a_flipped_byte_in_a_body_is_reported_by_id_and_the_others_live),
         T(damage_is_kept_aside_and_reported_again),
         T(a_body_that_rots_after_an_orderly_stop_is_noticed_when_it_is_read),
+        T(damage_to_one_record_of_a_completed_transaction_spares_the_other),
         T(a_commit_without_its_head_is_found_by_its_entries),
         T(an_index_that_is_damaged_costs_a_scan_and_nothing_else),
         T(a_footer_that_is_damaged_costs_a_scan_and_nothing_else),

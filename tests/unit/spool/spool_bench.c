@@ -262,6 +262,14 @@ void bench_put(struct spool_bench *b, uint32_t shard, struct bench_mail *m)
     spool_put(b->spools[shard], &m->put);
 }
 
+void bench_change_done(struct spool_change *c, enum spool_err err)
+{
+    struct bench_mail *m = CONTAINER_OF(c, struct bench_mail, change);
+
+    m->changed = true;
+    m->change_err = err;
+}
+
 struct bench_mail *bench_accept(struct spool_bench *b, const char *name, size_t body_len)
 {
     struct bench_mail *m = bench_mail_new(name, body_len);

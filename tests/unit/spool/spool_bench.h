@@ -102,6 +102,8 @@ struct bench_mail {
 struct bench_mail *bench_mail_new(const char *name, size_t body_len);
 void bench_mail_free(struct bench_mail **mp);
 void bench_put(struct spool_bench *b, uint32_t shard, struct bench_mail *m);
+/* For a mail's change; notes what came of it. */
+void bench_change_done(struct spool_change *c, enum spool_err err);
 struct bench_mail *bench_accept(struct spool_bench *b, const char *name, size_t body_len);
 /* Reads both parts of a ref on a shard, runs, and answers the error. */
 enum spool_err bench_read(struct spool_bench *b, uint32_t shard, struct spool_ref ref,

@@ -189,8 +189,8 @@ static void fewer_shards_find_everything_and_settle_it_for_good(void **state)
     for (uint32_t i = 0; i < b->found_count; i++) {
         assert_int_equal(b->found[i].ref.log % 2, b->found[i].shard);
         if (b->found[i].id[0] == 'c') { /* of log 2, now with shard 0 */
-            assert_true(spool_settle(b->spools[b->found[i].shard], b->found[i].ref,
-                                     SLICE("done")) != 0);
+            assert_true(
+                spool_settle(b->spools[b->found[i].shard], b->found[i].ref, SLICE("done")) != 0);
         }
     }
     bench_run(b);
@@ -329,6 +329,34 @@ static void an_unlogged_settle_is_reported_until_it_is_done(void **state)
     bench_mail_free(&m);
 }
 
+/* Stopping does not wait for a long recovery, and the next start loses nothing by it. */
+static void a_stop_in_the_middle_of_recovery_forgets_nothing(void **state)
+{
+    struct spool_bench *b = *state;
+    struct bench_mail *m;
+    uint64_t seed = 5;
+
+    bench_start(b, 1);
+    put_many(b, 0, "m", 30);
+    m = bench_accept(b, "settled", 500);
+    bench_run(b);
+    (void)spool_settle(b->spools[0], m->record.ref, SLICE("delivered"));
+    bench_run(b);
+    bench_crash(b, &seed);
+    for (uint32_t turns = 0; turns < 12; turns++) {
+        bench_open(b, 1);
+        for (uint32_t i = 0; i < turns; i++) {
+            fake_ring_turn(&b->shards[0]);
+            (void)fake_ring_finish_any(&b->shards[0].ring, &seed);
+        }
+        bench_stop(b);
+    }
+    bench_start(b, 1);
+    assert_int_equal(b->found_count, 30);
+    assert_int_equal(b->unlogged_count, 1);
+    bench_mail_free(&m);
+}
+
 static void nothing(void *ctx)
 {
     (void)ctx;
@@ -363,6 +391,7 @@ int main(void)
         T(mail_in_memory_lives_as_long_as_the_process),
         T(marks_survive_an_orderly_stop),
         T(an_unlogged_settle_is_reported_until_it_is_done),
+        T(a_stop_in_the_middle_of_recovery_forgets_nothing),
         T(new_mail_is_refused_while_draining),
     };
     return cmocka_run_group_tests_name("spool/store", tests, NULL, NULL);

@@ -67,8 +67,8 @@ static void freed_places_are_used_again(void **state)
 /* Accounting adds and subtracts what a place says; it may say too much, never too little. */
 static void a_place_remembers_where_exactly_and_how_long_at_least(void **state)
 {
-    static const uint64_t sizes[] = {16, 48, 1008, 16368, 16384, 16400, 65551, 262144, 4200000,
-                                     268435456};
+    static const uint64_t sizes[] = {16,    48,    1008,   16368,   16384,
+                                     16400, 65551, 262144, 4200000, 268435456};
 
     (void)state;
     for (unsigned i = 0; i < 10; i++) {
