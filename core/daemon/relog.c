@@ -3,6 +3,7 @@
 #include "core/base/mem.h"
 #include "core/log/outcome.h"
 #include "core/queue/load.h"
+#include "core/queue/records.h"
 
 struct relogging {
     struct relogging *next;
@@ -98,11 +99,27 @@ static void relog_loaded(struct message_load *load, enum spool_err err)
     struct relogging *r = CONTAINER_OF(load, struct relogging, load);
 
     if (err != SPOOL_OK) {
-        diag_error(r->relogger->diag, "log", "the record of a settled message cannot be written "
-                                             "again: %s", spool_err_text(err));
+        char id[MESSAGE_ID_TEXT];
+
+        message_id_text(r->m->id, id);
+        diag_error(r->relogger->diag, "log", "message %.*s is settled and cannot be read: its log "
+                   "record lacks the envelope: %s", (int)sizeof(id), id, spool_err_text(err));
         r->m->content = message_content_new();
     }
     relog_write(r);
+}
+
+static void outcome_keep(struct relogging *r, struct slice outcome)
+{
+    struct settled_message settled;
+
+    if (outcome.len <= sizeof(settled)) {
+        return;
+    }
+    memcpy(&settled, outcome.ptr, sizeof(settled));
+    memcpy(r->m->id, settled.id, sizeof(settled.id));
+    r->m->size = settled.size;
+    buf_put(&r->outcome, slice_from(outcome, sizeof(settled)));
 }
 
 void relog(struct relogger *rl, const struct spool_unlogged *unlogged)
@@ -113,17 +130,15 @@ void relog(struct relogger *rl, const struct spool_unlogged *unlogged)
     r->m = message_new();
     r->m->ref = unlogged->ref;
     r->m->flags = MESSAGE_SPOOLED;
-    if (unlogged->outcome.len == 0 || unlogged->ref.generation == 0) {
-        if (unlogged->outcome.len != 0) {
-            diag_error(rl->diag, "log", "the record of a settled message cannot be written again: "
-                                        "the message is no longer readable");
-        }
+    outcome_keep(r, unlogged->outcome);
+    if (r->outcome.len == 0) { /* none was to be logged */
         r->m->content = message_content_new();
         relog_write(r);
-        return;
+    } else if (unlogged->ref.generation == 0) {
+        relog_loaded(&r->load, SPOOL_E_GONE);
+    } else {
+        message_load(rl->spool, &r->load, r->m, relog_loaded);
     }
-    buf_put(&r->outcome, unlogged->outcome);
-    message_load(rl->spool, &r->load, r->m, relog_loaded);
 }
 
 void relogger_stop(struct relogger *rl)

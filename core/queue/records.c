@@ -218,8 +218,11 @@ void queue_finish(struct queue_mgr *mgr, struct message *m, const struct record_
 
     if ((m->flags & MESSAGE_SPOOLED) != 0) {
         struct buf *text = &mgr->outcome;
+        struct settled_message settled = {.size = m->size};
 
+        memcpy(settled.id, m->id, sizeof(settled.id));
         buf_clear(text);
+        buf_append(text, &settled, sizeof(settled));
         for (uint32_t i = 0; i < outcome_count; i++) {
             with_record(mgr, m, &outcomes[i], session, put_outcome, text);
         }

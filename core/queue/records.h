@@ -42,6 +42,13 @@ struct record_outcome {
     uint32_t recipient_count;
 };
 
+/* What a settle carries in the spool, for a crash may keep the log records from the log: this,
+ * then each outcome (core/log/outcome.h) with its length in front, four bytes of it. */
+struct settled_message {
+    uint8_t id[16];
+    uint32_t size;
+};
+
 /* Writes a record that does not end the message, whose content is loaded. */
 void queue_record(struct queue_mgr *mgr, const struct message *m,
                   const struct record_outcome *outcome, const struct record_session *session);
