@@ -15,6 +15,8 @@
 #include "core/base/buf.h"
 #include "core/base/slice.h"
 
+struct ring;
+
 struct daemon_options {
     struct slice policy_path;
     struct slice policy_text;  /* instead of a file, when ptr is set */
@@ -23,6 +25,10 @@ struct daemon_options {
     bool validate;
     const char *user;          /* NULL: stay */
     const char *version;
+    /* NULL, or called for each shard's ring when it was opened: may put a backend of its own in
+     * front of the ring's. */
+    void (*ring_wrap)(void *ctx, struct ring *ring);
+    void *ring_wrap_ctx;
 };
 
 #define DAEMON_DRAIN_TIMEOUT_MS 300000u

@@ -41,6 +41,9 @@ bool engine_open(struct engine *e, struct daemon *d, uint32_t index, struct buf 
     if (ring_uring_open(&e->shard.ring, &ring_sizes, why) < 0) {
         return false;
     }
+    if (d->options->ring_wrap != NULL) {
+        d->options->ring_wrap(d->options->ring_wrap_ctx, &e->shard.ring);
+    }
     shard_init(&e->shard, &d->group, index);
     shard_call_init(&e->shard);
     e->shard.owner = e;

@@ -13,3 +13,10 @@ e2e_test(inbound_body_test.py)
 e2e_test(outbound_test.py)
 e2e_test(outbound_limits_test.py)
 e2e_test(outbound_logs_test.py)
+e2e_test(crash_test.py)
+
+# The daemon with its writes recorded, and what tells what a rebuilt spool holds.
+add_executable(ringpostd_recorded ringpostd_recorded.c)
+target_link_libraries(ringpostd_recorded PRIVATE ring_daemon ring_support)
+add_executable(spool_found spool_found.c)
+target_link_libraries(spool_found PRIVATE ring_spool ring_shard ring_base)

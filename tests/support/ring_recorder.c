@@ -1,0 +1,354 @@
+#include "tests/support/ring_recorder.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/base/mem.h"
+
+#define FDS_MAX 65536
+
+struct ring_recorder {
+    struct ring_backend backend;
+    const struct ring_backend *inner;
+    pthread_mutex_t lock;
+    struct slice root;
+    struct buf entry;
+    int trace;
+    bool known[FDS_MAX]; /* descriptors of files below the root */
+};
+
+static struct ring_recorder *recorder_of(const struct ring *ring)
+{
+    return CONTAINER_OF(ring->backend, struct ring_recorder, backend);
+}
+
+/* ---- entries ---- */
+
+static void entry_begin(struct ring_recorder *r, struct ring *ring, char kind)
+{
+    uint32_t len = 0;
+    uint64_t wall_ms = r->inner->wall_clock_ns(ring) / 1000000u;
+
+    MUST(pthread_mutex_lock(&r->lock) == 0);
+    buf_clear(&r->entry);
+    buf_char(&r->entry, kind);
+    buf_append(&r->entry, &len, sizeof(len));
+    buf_append(&r->entry, &wall_ms, sizeof(wall_ms));
+}
+
+static void put_u32(struct ring_recorder *r, uint32_t value)
+{
+    buf_append(&r->entry, &value, sizeof(value));
+}
+
+static void put_u64(struct ring_recorder *r, uint64_t value)
+{
+    buf_append(&r->entry, &value, sizeof(value));
+}
+
+static void put_op(struct ring_recorder *r, const struct ring_op *op)
+{
+    put_u64(r, (uint64_t)(uintptr_t)op);
+}
+
+static void entry_end(struct ring_recorder *r)
+{
+    uint32_t len = (uint32_t)r->entry.len - 5;
+    size_t done = 0;
+
+    memcpy(r->entry.ptr + 1, &len, sizeof(len));
+    while (done < r->entry.len) {
+        ssize_t put = write(r->trace, r->entry.ptr + done, r->entry.len - done);
+
+        if (put < 0 && errno != EINTR) {
+            perror("ring_recorder");
+            abort();
+        }
+        done += put > 0 ? (size_t)put : 0;
+    }
+    MUST(pthread_mutex_unlock(&r->lock) == 0);
+}
+
+static bool is_known(struct ring_recorder *r, int fd)
+{
+    bool known;
+
+    MUST(pthread_mutex_lock(&r->lock) == 0);
+    known = fd >= 0 && fd < FDS_MAX && r->known[fd];
+    MUST(pthread_mutex_unlock(&r->lock) == 0);
+    return known;
+}
+
+static bool is_below(const struct ring_recorder *r, const char *path)
+{
+    return slice_starts(slice_str(path), r->root);
+}
+
+static void path_entry(struct ring *ring, char kind, const char *path)
+{
+    struct ring_recorder *r = recorder_of(ring);
+
+    if (is_below(r, path)) {
+        entry_begin(r, ring, kind);
+        buf_put(&r->entry, slice_str(path));
+        entry_end(r);
+    }
+}
+
+static void fd_entry(struct ring *ring, char kind, int fd)
+{
+    struct ring_recorder *r = recorder_of(ring);
+
+    if (is_known(r, fd)) {
+        entry_begin(r, ring, kind);
+        put_u32(r, (uint32_t)fd);
+        entry_end(r);
+    }
+}
+
+/* ---- operations ---- */
+
+static bool all_zero(const char *bytes, size_t len)
+{
+    return len > 0 && bytes[0] == 0 && memcmp(bytes, bytes + 1, len - 1) == 0;
+}
+
+static void write_entry(struct ring *ring, const struct ring_op *op)
+{
+    struct ring_recorder *r = recorder_of(ring);
+
+    entry_begin(r, ring, 'W');
+    put_op(r, op);
+    put_u32(r, (uint32_t)op->fd);
+    put_u64(r, op->offset);
+    buf_char(&r->entry, (op->flags & RING_OP_DSYNC) != 0);
+    put_u32(r, op->len);
+    if (!all_zero(op->ptr, op->len)) {
+        buf_append(&r->entry, op->ptr, op->len);
+    }
+    entry_end(r);
+}
+
+static void sync_entry(struct ring *ring, const struct ring_op *op)
+{
+    struct ring_recorder *r = recorder_of(ring);
+
+    entry_begin(r, ring, 'F');
+    put_op(r, op);
+    put_u32(r, (uint32_t)op->fd);
+    entry_end(r);
+}
+
+/* Replies gather in one send; each acknowledgement in it counts. */
+static void send_entries(struct ring *ring, const struct ring_op *op)
+{
+    static const char mark[] = "250 OK ids=";
+    struct ring_recorder *r = recorder_of(ring);
+    const char *at = op->ptr, *end = at + op->len;
+
+    while ((at = memmem(at, (size_t)(end - at), mark, sizeof(mark) - 1)) != NULL) {
+        const char *line_end = memchr(at, '\r', (size_t)(end - at));
+
+        line_end = line_end != NULL ? line_end : end;
+        entry_begin(r, ring, 'K');
+        buf_append(&r->entry, at, (size_t)(line_end - at));
+        entry_end(r);
+        at = line_end;
+    }
+}
+
+static void recorder_submit(struct ring *ring, struct ring_op *op)
+{
+    struct ring_recorder *r = recorder_of(ring);
+
+    if (op->kind == RING_SEND) {
+        send_entries(ring, op);
+    } else if (op->kind == RING_WRITE && is_known(r, op->fd)) {
+        write_entry(ring, op);
+    } else if (op->kind == RING_FSYNC && is_known(r, op->fd)) {
+        sync_entry(ring, op);
+    }
+    r->inner->submit(ring, op);
+}
+
+static void recorder_wait(struct ring *ring, uint64_t timeout_ns)
+{
+    struct ring_recorder *r = recorder_of(ring);
+
+    r->inner->wait(ring, timeout_ns);
+    for (uint32_t i = 0; i < ring->event_count; i++) {
+        const struct ring_event *ev = &ring->events[i];
+
+        if (ev->op != NULL && (ev->op->kind == RING_WRITE || ev->op->kind == RING_FSYNC) &&
+            is_known(r, ev->op->fd)) {
+            entry_begin(r, ring, 'D');
+            put_op(r, ev->op);
+            put_u32(r, (uint32_t)ev->res);
+            entry_end(r);
+        }
+    }
+}
+
+/* ---- files ---- */
+
+static int recorder_fs_open(struct ring *ring, const char *path, int flags, unsigned mode)
+{
+    struct ring_recorder *r = recorder_of(ring);
+    int fd = r->inner->fs_open(ring, path, flags, mode);
+
+    if (fd >= 0 && fd < FDS_MAX && is_below(r, path)) {
+        entry_begin(r, ring, 'O');
+        put_u32(r, (uint32_t)fd);
+        put_u32(r, (uint32_t)flags);
+        buf_put(&r->entry, slice_str(path));
+        r->known[fd] = true;
+        entry_end(r);
+    }
+    return fd;
+}
+
+static void recorder_fs_close(struct ring *ring, int fd)
+{
+    struct ring_recorder *r = recorder_of(ring);
+
+    if (is_known(r, fd)) {
+        entry_begin(r, ring, 'C');
+        put_u32(r, (uint32_t)fd);
+        r->known[fd] = false;
+        entry_end(r);
+    }
+    r->inner->fs_close(ring, fd);
+}
+
+static int recorder_fs_mkdirs(struct ring *ring, const char *path, unsigned mode)
+{
+    struct ring_file_info info;
+    bool was_there = recorder_of(ring)->inner->fs_stat(ring, path, &info) == 0;
+    int res = recorder_of(ring)->inner->fs_mkdirs(ring, path, mode);
+
+    if (res == 0 && !was_there) {
+        path_entry(ring, 'M', path);
+    }
+    return res;
+}
+
+static int recorder_fs_unlink(struct ring *ring, const char *path)
+{
+    int res = recorder_of(ring)->inner->fs_unlink(ring, path);
+
+    if (res == 0) {
+        path_entry(ring, 'U', path);
+    }
+    return res;
+}
+
+static int recorder_fs_rename(struct ring *ring, const char *from, const char *to)
+{
+    struct ring_recorder *r = recorder_of(ring);
+    int res = r->inner->fs_rename(ring, from, to);
+
+    if (res == 0 && is_below(r, to)) {
+        entry_begin(r, ring, 'R');
+        buf_append(&r->entry, from, strlen(from) + 1);
+        buf_put(&r->entry, slice_str(to));
+        entry_end(r);
+    }
+    return res;
+}
+
+static int recorder_fs_allocate(struct ring *ring, int fd, uint64_t size)
+{
+    struct ring_recorder *r = recorder_of(ring);
+    int res = r->inner->fs_allocate(ring, fd, size);
+
+    if (res == 0 && is_known(r, fd)) {
+        entry_begin(r, ring, 'A');
+        put_u32(r, (uint32_t)fd);
+        put_u64(r, size);
+        entry_end(r);
+    }
+    return res;
+}
+
+static int64_t recorder_fs_pwrite(struct ring *ring, int fd, const void *from, size_t len,
+                                  uint64_t offset)
+{
+    struct ring_recorder *r = recorder_of(ring);
+
+    if (is_known(r, fd)) {
+        entry_begin(r, ring, 'P');
+        put_u32(r, (uint32_t)fd);
+        put_u64(r, offset);
+        buf_append(&r->entry, from, len);
+        entry_end(r);
+    }
+    return r->inner->fs_pwrite(ring, fd, from, len, offset);
+}
+
+static int recorder_fs_sync(struct ring *ring, int fd)
+{
+    int res = recorder_of(ring)->inner->fs_sync(ring, fd);
+
+    if (res == 0) {
+        fd_entry(ring, 'S', fd);
+    }
+    return res;
+}
+
+/* The ring is the inner backend's again: it looks at nothing but ring->state. */
+static void recorder_close(struct ring *ring)
+{
+    recorder_of(ring)->inner->close(ring);
+}
+
+/* ---- life ---- */
+
+struct ring_recorder *ring_recorder_open(const char *trace_path, const char *root)
+{
+    struct ring_recorder *r = MEM_NEW(struct ring_recorder);
+
+    r->trace = open(trace_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (r->trace < 0) {
+        mem_give(r);
+        return NULL;
+    }
+    r->root = slice_str(root);
+    MUST(pthread_mutex_init(&r->lock, NULL) == 0);
+    return r;
+}
+
+void ring_recorder_wrap(void *ctx, struct ring *ring)
+{
+    struct ring_recorder *r = ctx;
+
+    r->inner = ring->backend;
+    r->backend = *r->inner;
+    r->backend.close = recorder_close;
+    r->backend.submit = recorder_submit;
+    r->backend.wait = recorder_wait;
+    r->backend.fs_open = recorder_fs_open;
+    r->backend.fs_close = recorder_fs_close;
+    r->backend.fs_mkdirs = recorder_fs_mkdirs;
+    r->backend.fs_unlink = recorder_fs_unlink;
+    r->backend.fs_rename = recorder_fs_rename;
+    r->backend.fs_allocate = recorder_fs_allocate;
+    r->backend.fs_pwrite = recorder_fs_pwrite;
+    r->backend.fs_sync = recorder_fs_sync;
+    ring->backend = &r->backend;
+}
+
+void ring_recorder_close(struct ring_recorder **rp)
+{
+    struct ring_recorder *r = *rp;
+
+    *rp = NULL;
+    close(r->trace);
+    pthread_mutex_destroy(&r->lock);
+    buf_free(&r->entry);
+    mem_give(r);
+}
