@@ -78,9 +78,27 @@ class ZstdBuffer(ctypes.Structure):
     _fields_ = [("bytes", ctypes.c_void_p), ("size", ctypes.c_size_t), ("at", ctypes.c_size_t)]
 
 
+def block_ends(packed):
+    """Where the header and each whole block of a zstd frame end (RFC 8878 3.1.1)."""
+    if len(packed) < 6:
+        return
+    flags = packed[4]
+    is_single = flags >> 5 & 1
+    at = 5 + (1 - is_single) + (0, 1, 2, 4)[flags & 3] + (is_single, 2, 4, 8)[flags >> 6]
+    is_last = False
+    while at <= len(packed):
+        yield at
+        if is_last:
+            return
+        head = int.from_bytes(packed[at:at + 3], "little")
+        is_last = head & 1
+        at += 3 + (1 if head >> 1 & 3 == 1 else head >> 3)
+
+
 def unpack(path):
     """All that a log segment holds, the last flush before a crash included: the zstd program gives
-    up the last 128 KiB before the end of a frame that was cut short."""
+    up the last 128 KiB before the end of a frame that was cut short, and so does the library unless
+    it gets one block at a time."""
     library = ctypes.CDLL("libzstd.so.1")
     library.ZSTD_createDStream.restype = ctypes.c_void_p
     library.ZSTD_decompressStream.restype = ctypes.c_size_t
@@ -88,25 +106,36 @@ def unpack(path):
     with open(path, "rb") as file:
         packed = file.read()
     room = ctypes.create_string_buffer(1 << 18)
-    source = ZstdBuffer(ctypes.cast(ctypes.c_char_p(packed), ctypes.c_void_p), len(packed), 0)
+    source = ZstdBuffer(ctypes.cast(ctypes.c_char_p(packed), ctypes.c_void_p), 0, 0)
     text = []
-    while True:
-        to = ZstdBuffer(ctypes.cast(room, ctypes.c_void_p), len(room), 0)
-        res = library.ZSTD_decompressStream(stream, ctypes.byref(to), ctypes.byref(source))
-        text.append(room.raw[:to.at])
-        failed = library.ZSTD_isError(ctypes.c_size_t(res))
-        if failed or (source.at == source.size and to.at < to.size):
+    for end in block_ends(packed):
+        source.size = end
+        while True:
+            to = ZstdBuffer(ctypes.cast(room, ctypes.c_void_p), len(room), 0)
+            res = library.ZSTD_decompressStream(stream, ctypes.byref(to), ctypes.byref(source))
+            text.append(room.raw[:to.at])
+            if library.ZSTD_isError(ctypes.c_size_t(res)):
+                end = None
+            if end is None or (source.at == source.size and to.at < to.size):
+                break
+        if end is None:
             break
     library.ZSTD_freeDStream(stream)
     return b"".join(text)
 
 
-def log_records(directory):
-    """The whole records of every segment."""
+def log_records(directory, torn=False):
+    """The whole records of every segment. After a power failure a segment may end in anything."""
     for path in sorted(glob.glob(os.path.join(directory, "*"))):
         text = unpack(path)
         for line in text[:text.rfind(b"\n") + 1].splitlines():
-            yield json.loads(line)
+            try:
+                record = json.loads(line)
+            except ValueError:
+                if torn:
+                    break
+                raise
+            yield record
 
 
 class Journal:

@@ -3,7 +3,8 @@
  *
  *     spool_found META DATA
  *
- *     found ID            alive, and its parts can be read
+ *     found ID SIZE HASH  alive, and its parts can be read; of its body
+ *     unlogged ID         settled, and its log record is to be written again
  *     unreadable ID WHY   alive, but not all there
  *     damaged ID WHY      reported as damaged
  *     recovered N         the last line
@@ -11,7 +12,9 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "core/base/hash.h"
 #include "core/base/mem.h"
+#include "core/queue/records.h"
 #include "core/shard/shard.h"
 #include "core/shard/shard_call.h"
 #include "spool/spool.h"
@@ -36,14 +39,23 @@ static void say(const char *what, const uint8_t id[16], struct slice why)
     for (size_t i = 0; i < 16; i++) {
         printf("%02x", id[i]);
     }
-    printf(" %.*s\n", SLICE_ARG(why));
+    printf("%s%.*s\n", why.len > 0 ? " " : "", SLICE_ARG(why));
 }
 
 static void read_done(struct spool_read *read, enum spool_err err)
 {
     struct found *f = CONTAINER_OF(read, struct found, read);
 
-    say(err == SPOOL_OK ? "found" : "unreadable", f->id, slice_str(spool_err_text(err)));
+    if (err == SPOOL_OK) {
+        struct buf text = {0};
+
+        buf_printf(&text, "%zu %016llx", read->body.len,
+                   (unsigned long long)hash64_slice(buf_slice(&read->body), 0));
+        say("found", f->id, buf_slice(&text));
+        buf_free(&text);
+    } else {
+        say("unreadable", f->id, slice_str(spool_err_text(err)));
+    }
     buf_free(&read->blob);
     buf_free(&read->body);
     f->finder->reads_open--;
@@ -66,8 +78,13 @@ static void on_found(void *ctx, const struct spool_found *what)
 
 static void on_unlogged(void *ctx, const struct spool_unlogged *unlogged)
 {
+    struct settled_message settled;
+
     (void)ctx;
-    (void)unlogged;
+    if (unlogged->outcome.len >= sizeof(settled)) {
+        memcpy(&settled, unlogged->outcome.ptr, sizeof(settled));
+        say("unlogged", settled.id, SLICE(""));
+    }
 }
 
 static void on_recovered(void *ctx, uint64_t record_count)

@@ -1,12 +1,14 @@
 """A disk as a trace of tests/support/ring_recorder.h tells of it: what is surely stable at a
 point, what is under way, and the images that a power failure at that point may leave.
 
-A directory's changes are under way until the directory is synced, bytes until their write with
-dsync has completed or a sync that was asked for afterwards has. Of the bytes under way any subset
-may be there, torn at sectors; of the changes to directories, those up to some moment.
+A directory's changes are under way until a sync of it that began afterwards has completed; bytes
+likewise, or until their own write with dsync has. A write with dsync makes a file as long as that
+write needs, a sync as long as it was. Of the bytes under way any subset may be there, torn at
+sectors; of the changes to directories, those up to some moment.
 """
 
 import os
+import random
 import shutil
 import struct
 
@@ -16,9 +18,16 @@ BLOCK = 1 << 16
 
 
 class Write:
-    def __init__(self, offset, size, data, dsync):
+    def __init__(self, begun, offset, size, data, dsync):
+        self.begun, self.ended = begun, None  # moments, as Disk.moment counts them
         self.offset, self.size, self.data, self.dsync = offset, size, data, dsync
-        self.completed = False
+        self.hidden = []  # (from, to): a later write's bytes there are stable already
+
+    def end(self):
+        return self.offset + self.size
+
+    def hides(self, at, size):
+        return any(begin <= at and at + size <= end for begin, end in self.hidden)
 
 
 class Inode:
@@ -27,27 +36,42 @@ class Inode:
     def __init__(self, path):
         self.path = path
         self.size = 0            # stable
-        self.size_pending = 0
-        self.end = 0             # of the stable bytes that are not zeros
+        self.size_pending = 0    # as the process sees it, but for its writes
+        self.tail = 0            # where the stable bytes that are not zeros end
         self.pending = []        # Write, in order
         open(path, "wb").close()
 
-    def apply(self, write):
-        with open(self.path, "r+b") as file:
-            self.end = put(file, write.offset, write.size, write.data, self.end)
-        self.size = max(self.size, write.offset + write.size, self.size_pending)
+    def settle(self, write):
+        """A write has become stable; no earlier one can come to light there any more."""
+        with open(self.path, "r+b", buffering=0) as file:
+            self.tail = put(file, write.offset, write.size, write.data, self.tail)
+        self.size = max(self.size, write.end())
+        self.pending.remove(write)
+        for other in self.pending:
+            if other.ended is not None and other.ended < write.begun and \
+                    other.offset < write.end() and write.offset < other.end():
+                other.hidden.append((write.offset, write.end()))
 
 
-def put(file, offset, size, data, end):
+class Sync:
+    """A sync under way, and what it covers."""
+
+    def __init__(self, target, covered, size):
+        self.target, self.covered, self.size = target, covered, size
+
+
+def put(file, offset, size, data, tail):
     """Writes; zeros only where there may be something else. Answers where that ends."""
     if data is not None:
         file.seek(offset)
         file.write(data)
-        return max(end, offset + size)
-    if offset < end:
+        return max(tail, offset + size)
+    if offset < tail:
         file.seek(offset)
-        file.write(bytes(min(size, end - offset)))
-    return end
+        file.write(bytes(min(size, tail - offset)))
+    if os.fstat(file.fileno()).st_size < offset + size:
+        file.truncate(offset + size)
+    return tail
 
 
 def copy_sparse(source, to):
@@ -78,18 +102,19 @@ def next_data(file, at):
 
 
 class Disk:
-    """Follows a trace entry by entry."""
+    """Follows a trace entry by entry, and the next life's after it."""
 
     def __init__(self, root, directory):
         self.root = root
         self.directory = directory
         self.count = 0
+        self.moment = 0
         self.fds = {}            # descriptor -> Inode, or the path of a directory
         self.names = {}          # path -> Inode, or None for a directory: as the process sees it
         self.stable = {}         # the same after a power failure
         self.changes = []        # (directory, function on a dict of names), not stable yet
-        self.ops = {}            # address of the operation -> (Inode, Write or list of Write)
-        self.acknowledged = []   # (wall clock in ms, id)
+        self.ops = {}            # what stands for an operation -> (Inode, Write) or Sync
+        self.acknowledged = []   # ids, in order
         self.now_ms = 0
         os.makedirs(directory)
 
@@ -101,24 +126,11 @@ class Disk:
         self.count += 1
         return Inode(os.path.join(self.directory, "inode-%d" % self.count))
 
-    def adopt(self, directory):
-        """Begins again with what lies in a directory, as a process that was killed has left it:
-        the kernel goes on, so all of that becomes stable."""
-        self.fds, self.ops, self.changes, self.names = {}, {}, [], {}
-        for place, folders, files in os.walk(directory):
-            base = self.root + place[len(directory):]
-            for name in folders:
-                self.names[os.path.join(base, name)] = None
-            for name in files:
-                inode = self.inode()
-                inode.size, inode.end = copy_sparse(os.path.join(place, name), inode.path)
-                self.names[os.path.join(base, name)] = inode
-        self.stable = dict(self.names)
-
     # ---- entries ----
 
     def entry(self, kind, now_ms, rest):
         self.now_ms = now_ms
+        self.moment += 1
         getattr(self, "on_" + kind)(rest)
 
     def on_O(self, rest):
@@ -127,25 +139,23 @@ class Disk:
         if flags & O_DIRECTORY:
             self.fds[fd] = path
             return
-        if path not in self.names:
-            inode = self.inode()
-            self.change(path, lambda names: names.__setitem__(path, inode))
-        elif flags & O_TRUNC:
-            inode = self.inode()  # as good as a new file under the old name
+        assert path in self.names or flags & O_CREAT, path
+        if path not in self.names or flags & O_TRUNC:
+            inode = self.inode()  # cut to nothing is as good as a new file under the old name
             self.change(path, lambda names: names.__setitem__(path, inode))
         self.fds[fd] = self.names[path]
 
     def on_C(self, rest):
-        self.fds.pop(struct.unpack("<I", rest)[0], None)
+        del self.fds[struct.unpack("<I", rest)[0]]
 
     def on_M(self, rest):
         path = rest.decode()
         missing = []
-        while path not in self.names and path.startswith(self.root) and path != self.root:
+        while path not in self.names and path != self.root:
             missing.append(path)
             path = os.path.dirname(path)
-        for path in reversed(missing):
-            self.change(path, lambda names, path=path: names.__setitem__(path, None))
+        for made in reversed(missing):
+            self.change(made, lambda names, made=made: names.__setitem__(made, None))
 
     def on_U(self, rest):
         path = rest.decode()
@@ -162,101 +172,179 @@ class Disk:
 
     def on_A(self, rest):
         fd, size = struct.unpack("<IQ", rest)
-        self.fds[fd].size_pending = size
-
-    def on_P(self, rest):
-        fd, offset = struct.unpack_from("<IQ", rest)
-        write = Write(offset, len(rest) - 12, rest[12:], False)
-        write.completed = True
-        self.fds[fd].pending.append(write)
-
-    def on_S(self, rest):
-        target = self.fds[struct.unpack("<I", rest)[0]]
-        if isinstance(target, Inode):
-            self.settle(target, list(target.pending))
-        else:
-            left = []
-            for directory, function in self.changes:
-                if directory == target:
-                    function(self.stable)
-                else:
-                    left.append((directory, function))
-            self.changes = left
-
-    def settle(self, inode, writes):
-        for write in writes:
-            inode.apply(write)
-            inode.pending.remove(write)
-        inode.size = max(inode.size, inode.size_pending)
+        self.fds[fd].size_pending = max(self.fds[fd].size_pending, size)
 
     def on_W(self, rest):
         op, fd, offset, dsync, size = struct.unpack_from("<QIQBI", rest)
-        data = rest[25:] or None
-        write = Write(offset, size, data, bool(dsync))
+        write = Write(self.moment, offset, size, rest[25:] or None, bool(dsync))
         self.fds[fd].pending.append(write)
         self.ops[op] = (self.fds[fd], write)
 
     def on_F(self, rest):
         op, fd = struct.unpack("<QI", rest)
         target = self.fds[fd]
-        covered = [w for w in target.pending if w.completed] if isinstance(target, Inode) else []
-        self.ops[op] = (target, covered)
+        if isinstance(target, Inode):
+            covered = [write for write in target.pending if write.ended is not None]
+            size = max([target.size_pending] + [write.end() for write in covered])
+        else:
+            covered = [change for change in self.changes if change[0] == target]
+            size = 0
+        self.ops[op] = Sync(target, covered, size)
 
     def on_D(self, rest):
         op, res = struct.unpack("<Qi", rest)
-        target, what = self.ops.pop(op)
-        if isinstance(what, list):
+        what = self.ops.pop(op)
+        if isinstance(what, Sync):
             if res == 0:
-                self.settle(target, what)
-        elif res == what.size:
-            what.completed = True
-            if what.dsync:
-                self.settle(target, [what])
+                self.synced(what)
+            return
+        inode, write = what
+        if res == write.size:  # whatever else was written of it may be there or not, for good
+            write.ended = self.moment
+            if write.dsync:
+                inode.settle(write)
+
+    def synced(self, sync):
+        if isinstance(sync.target, Inode):
+            for write in sync.covered:
+                if write in sync.target.pending:
+                    sync.target.settle(write)
+            sync.target.size = max(sync.target.size, sync.size)
+            return
+        for change in sync.covered:
+            if change in self.changes:
+                self.changes.remove(change)
+                change[1](self.stable)
 
     def on_K(self, rest):
-        for text in rest.decode().split("=")[1].split():
-            self.acknowledged.append((self.now_ms, text))
+        self.acknowledged += rest.decode().split("=")[1].split()
+
+    # ---- lives ----
+
+    def end_life(self, tree, in_order):
+        """The process is gone, the machine goes on: what was under way is what `tree` shows. What
+        nobody has synced is still not stable. Answers how the tree differs from what the trace
+        made of it: a kill may come between a deed and its entry, so a few names may."""
+        for path, inode in self.names.items():
+            place = tree + path[len(self.root):]
+            if inode is not None and os.path.exists(place):
+                self.end_writes(inode, place)
+        self.fds, self.ops = {}, {}
+        strange = self.take_names(tree)
+        assert len(strange) <= (0 if in_order else 4), strange
+        return strange + [path for path in self.names if self.differs(path, tree)]
+
+    def end_writes(self, inode, place):
+        with open(place, "rb") as file:
+            for write in [w for w in inode.pending if w.ended is None]:
+                file.seek(write.offset)
+                data = file.read(write.size)
+                write.size = len(data)
+                write.data = data if data.strip(b"\0") else None
+                write.ended = self.moment
+                if write.dsync:
+                    inode.settle(write)
+        inode.size_pending = max(inode.size_pending, os.path.getsize(place))
+
+    def take_names(self, tree):
+        """Names that came or went without an entry."""
+        found = {}
+        for place, folders, files in os.walk(tree):
+            base = self.root + place[len(tree):]
+            found.update({os.path.join(base, name): None for name in folders})
+            found.update({os.path.join(base, name): os.path.join(place, name) for name in files})
+        strange = []
+        for path in sorted(set(found) - set(self.names)):
+            inode = None
+            if found[path] is not None:
+                inode = self.inode()
+                inode.size_pending = os.path.getsize(found[path])
+            self.change(path, lambda names, path=path, inode=inode: names.__setitem__(path, inode))
+            strange.append(path)
+        for path in sorted(set(self.names) - set(found)):
+            self.change(path, lambda names, path=path: names.pop(path, None))
+            strange.append(path)
+        return strange
+
+    def differs(self, path, tree):
+        """Whether a file is not what the trace says a reader would see."""
+        inode = self.names[path]
+        if inode is None:
+            return False
+        seen = os.path.join(self.directory, "seen")
+        self.image_file(inode, seen, "all", random)
+        same = same_bytes(seen, tree + path[len(self.root):])
+        os.unlink(seen)
+        return not same
 
     # ---- images ----
 
-    def image(self, to, random):
-        """What a power failure now may leave, below `to` instead of the root."""
+    def image(self, to, dice):
+        """What a power failure now may leave, below `to` instead of the root. The extremes come
+        more often than they would if every write were left to chance."""
+        fate = dice.choice(("nothing", "all", "any", "any", "any"))
         names = dict(self.stable)
-        for _, function in self.changes[:random.randint(0, len(self.changes))]:
+        count = {"nothing": 0, "all": len(self.changes)}.get(
+            fate, dice.randint(0, len(self.changes)))
+        for _, function in self.changes[:count]:
             function(names)
         os.makedirs(to)
         for path, inode in sorted(names.items(), key=lambda item: item[0]):
             place = to + path[len(self.root):]
             if inode is None:
-                os.makedirs(place, exist_ok=True)
+                if os.path.isdir(os.path.dirname(place)):
+                    os.mkdir(place)
             elif os.path.isdir(os.path.dirname(place)):
-                self.image_file(inode, place, random)
+                self.image_file(inode, place, fate, dice)
 
-    def image_file(self, inode, place, random):
+    @staticmethod
+    def image_file(inode, place, fate, dice):
         copy_sparse(inode.path, place)
-        size = random.choice((inode.size, max(inode.size, inode.size_pending)))
-        with open(place, "r+b") as file:
+        longest = max(inode.size, inode.size_pending)
+        size = {"nothing": inode.size, "all": longest}.get(
+            fate, dice.choice((inode.size, longest)))
+        with open(place, "r+b", buffering=0) as file:
             file.truncate(size)
-            end = inode.end
+            tail = inode.tail
             for write in inode.pending:
-                fate = random.choice(("nothing", "all", "torn", "head", "tail"))
-                if fate != "nothing":
-                    end = torn(file, write, fate, end, random)
+                each = fate if fate != "any" else dice.choice(
+                    ("nothing", "all", "torn", "head", "tail"))
+                if each != "nothing":
+                    tail = put_torn(file, write, each, tail, dice)
 
 
-def torn(file, write, fate, end, random):
+def put_torn(file, write, fate, tail, dice):
     """Some sectors of a write; answers where what is not zero ends now."""
     sectors = (write.size + SECTOR - 1) // SECTOR
-    cut = random.randint(0, sectors)
+    cut = dice.randint(0, sectors)
+    if fate == "all" and not write.hidden:
+        return put(file, write.offset, write.size, write.data, tail)
     for sector in range(sectors):
         at = sector * SECTOR
-        keep = {"all": True, "torn": random.random() < 0.5, "head": sector < cut,
+        size = min(SECTOR, write.size - at)
+        keep = {"all": True, "torn": dice.random() < 0.5, "head": sector < cut,
                 "tail": sector >= cut}[fate]
-        if keep:
-            size = min(SECTOR, write.size - at)
+        if keep and not write.hides(write.offset + at, size):
             data = write.data[at:at + size] if write.data is not None else None
-            end = put(file, write.offset + at, size, data, end)
-    return end
+            tail = put(file, write.offset + at, size, data, tail)
+    return tail
+
+
+def same_bytes(one, other):
+    """Whether two files with holes hold the same."""
+    with open(one, "rb") as a, open(other, "rb") as b:
+        size = os.fstat(a.fileno()).st_size
+        if size != os.fstat(b.fileno()).st_size:
+            return False
+        at = 0
+        while at < size:
+            at = min(next_data(a, at), next_data(b, at))
+            a.seek(at)
+            b.seek(at)
+            if a.read(BLOCK) != b.read(BLOCK):
+                return False
+            at += BLOCK
+    return True
 
 
 def copy_tree(source, to):

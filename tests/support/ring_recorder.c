@@ -51,7 +51,7 @@ static void put_u64(struct ring_recorder *r, uint64_t value)
     buf_append(&r->entry, &value, sizeof(value));
 }
 
-static void put_op(struct ring_recorder *r, const struct ring_op *op)
+static void put_op(struct ring_recorder *r, const void *op)
 {
     put_u64(r, (uint64_t)(uintptr_t)op);
 }
@@ -86,7 +86,9 @@ static bool is_known(struct ring_recorder *r, int fd)
 
 static bool is_below(const struct ring_recorder *r, const char *path)
 {
-    return slice_starts(slice_str(path), r->root);
+    struct slice s = slice_str(path);
+
+    return slice_starts(s, r->root) && (s.len == r->root.len || s.ptr[r->root.len] == '/');
 }
 
 static void path_entry(struct ring *ring, char kind, const char *path)
@@ -100,17 +102,6 @@ static void path_entry(struct ring *ring, char kind, const char *path)
     }
 }
 
-static void fd_entry(struct ring *ring, char kind, int fd)
-{
-    struct ring_recorder *r = recorder_of(ring);
-
-    if (is_known(r, fd)) {
-        entry_begin(r, ring, kind);
-        put_u32(r, (uint32_t)fd);
-        entry_end(r);
-    }
-}
-
 /* ---- operations ---- */
 
 static bool all_zero(const char *bytes, size_t len)
@@ -118,29 +109,40 @@ static bool all_zero(const char *bytes, size_t len)
     return len > 0 && bytes[0] == 0 && memcmp(bytes, bytes + 1, len - 1) == 0;
 }
 
-static void write_entry(struct ring *ring, const struct ring_op *op)
+static void write_entry(struct ring *ring, const void *op, int fd, const char *bytes, size_t len,
+                        uint64_t offset, bool dsync)
 {
     struct ring_recorder *r = recorder_of(ring);
 
     entry_begin(r, ring, 'W');
     put_op(r, op);
-    put_u32(r, (uint32_t)op->fd);
-    put_u64(r, op->offset);
-    buf_char(&r->entry, (op->flags & RING_OP_DSYNC) != 0);
-    put_u32(r, op->len);
-    if (!all_zero(op->ptr, op->len)) {
-        buf_append(&r->entry, op->ptr, op->len);
+    put_u32(r, (uint32_t)fd);
+    put_u64(r, offset);
+    buf_char(&r->entry, dsync);
+    put_u32(r, (uint32_t)len);
+    if (!all_zero(bytes, len)) {
+        buf_append(&r->entry, bytes, len);
     }
     entry_end(r);
 }
 
-static void sync_entry(struct ring *ring, const struct ring_op *op)
+static void sync_entry(struct ring *ring, const void *op, int fd)
 {
     struct ring_recorder *r = recorder_of(ring);
 
     entry_begin(r, ring, 'F');
     put_op(r, op);
-    put_u32(r, (uint32_t)op->fd);
+    put_u32(r, (uint32_t)fd);
+    entry_end(r);
+}
+
+static void done_entry(struct ring *ring, const void *op, int64_t res)
+{
+    struct ring_recorder *r = recorder_of(ring);
+
+    entry_begin(r, ring, 'D');
+    put_op(r, op);
+    put_u32(r, (uint32_t)res);
     entry_end(r);
 }
 
@@ -169,10 +171,12 @@ static void recorder_submit(struct ring *ring, struct ring_op *op)
     if (op->kind == RING_SEND) {
         send_entries(ring, op);
     } else if (op->kind == RING_WRITE && is_known(r, op->fd)) {
-        write_entry(ring, op);
+        write_entry(ring, op, op->fd, op->ptr, op->len, op->offset,
+                    (op->flags & RING_OP_DSYNC) != 0);
     } else if (op->kind == RING_FSYNC && is_known(r, op->fd)) {
-        sync_entry(ring, op);
+        sync_entry(ring, op, op->fd);
     }
+    MUST(op->kind != RING_CLOSE || !is_known(r, op->fd)); /* files are closed by fs_close() */
     r->inner->submit(ring, op);
 }
 
@@ -186,10 +190,7 @@ static void recorder_wait(struct ring *ring, uint64_t timeout_ns)
 
         if (ev->op != NULL && (ev->op->kind == RING_WRITE || ev->op->kind == RING_FSYNC) &&
             is_known(r, ev->op->fd)) {
-            entry_begin(r, ring, 'D');
-            put_op(r, ev->op);
-            put_u32(r, (uint32_t)ev->res);
-            entry_end(r);
+            done_entry(ring, ev->op, ev->res);
         }
     }
 }
@@ -201,7 +202,8 @@ static int recorder_fs_open(struct ring *ring, const char *path, int flags, unsi
     struct ring_recorder *r = recorder_of(ring);
     int fd = r->inner->fs_open(ring, path, flags, mode);
 
-    if (fd >= 0 && fd < FDS_MAX && is_below(r, path)) {
+    if (fd >= 0 && is_below(r, path)) {
+        MUST(fd < FDS_MAX);
         entry_begin(r, ring, 'O');
         put_u32(r, (uint32_t)fd);
         put_u32(r, (uint32_t)flags);
@@ -275,27 +277,37 @@ static int recorder_fs_allocate(struct ring *ring, int fd, uint64_t size)
     return res;
 }
 
+/* Calls that block are told like operations; what stands for one is a place on the caller's stack,
+ * since workers make such calls, too. */
 static int64_t recorder_fs_pwrite(struct ring *ring, int fd, const void *from, size_t len,
                                   uint64_t offset)
 {
     struct ring_recorder *r = recorder_of(ring);
+    bool known = is_known(r, fd);
+    int64_t res;
 
-    if (is_known(r, fd)) {
-        entry_begin(r, ring, 'P');
-        put_u32(r, (uint32_t)fd);
-        put_u64(r, offset);
-        buf_append(&r->entry, from, len);
-        entry_end(r);
+    if (known) {
+        write_entry(ring, &res, fd, from, len, offset, false);
     }
-    return r->inner->fs_pwrite(ring, fd, from, len, offset);
+    res = r->inner->fs_pwrite(ring, fd, from, len, offset);
+    if (known) {
+        done_entry(ring, &res, res);
+    }
+    return res;
 }
 
 static int recorder_fs_sync(struct ring *ring, int fd)
 {
-    int res = recorder_of(ring)->inner->fs_sync(ring, fd);
+    struct ring_recorder *r = recorder_of(ring);
+    bool known = is_known(r, fd);
+    int res;
 
-    if (res == 0) {
-        fd_entry(ring, 'S', fd);
+    if (known) {
+        sync_entry(ring, &res, fd);
+    }
+    res = r->inner->fs_sync(ring, fd);
+    if (known) {
+        done_entry(ring, &res, res);
     }
     return res;
 }
@@ -326,6 +338,7 @@ void ring_recorder_wrap(void *ctx, struct ring *ring)
 {
     struct ring_recorder *r = ctx;
 
+    MUST(r->inner == NULL || r->inner == ring->backend); /* one kind of ring, made by one thread */
     r->inner = ring->backend;
     r->backend = *r->inner;
     r->backend.close = recorder_close;

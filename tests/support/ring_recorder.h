@@ -11,14 +11,13 @@
  *     'M' 'U'   path                                       directory made; file unlinked
  *     'R'       path, NUL, path                            renamed
  *     'A'       descriptor, size (8)                       room allocated
- *     'P'       descriptor, offset (8), bytes              written, but not to stable storage
- *     'S'       descriptor                                 what was written before is stable
  *     'W'       op (8), descriptor, offset (8), dsync (1), length (4), bytes (none: zeros)
- *     'F'       op, descriptor                             a sync was asked for
+ *     'F'       op, descriptor                             a sync was asked for, of file or folder
  *     'D'       op, result (4)                             'W' or 'F' has completed
  *     'K'       the reply's line                           250 OK ids=... is about to be sent
  *
- * Numbers are little-endian.
+ * Numbers are little-endian. What changes names or sizes ('O' to 'A') is told when it has happened,
+ * a write or a sync before it may happen; those that block are told the same way.
  *
  * Owner     the test. Rings of several threads share one recorder.
  */
