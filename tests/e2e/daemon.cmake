@@ -1,9 +1,9 @@
-# The daemon from outside: mail in, mail out, records.
+# The daemon from outside: mail in, mail out, records. Words after the file go to the test.
 macro(e2e_test file)
   get_filename_component(subject ${file} NAME_WE)
   string(REGEX REPLACE "_test$" "" subject ${subject})
   add_test(NAME e2e/${subject}
-    COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/tests/e2e/${file} ${PROJECT_BINARY_DIR})
+    COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/tests/e2e/${file} ${PROJECT_BINARY_DIR} ${ARGN})
   set_tests_properties(e2e/${subject} PROPERTIES TIMEOUT 300)
 endmacro()
 
@@ -20,3 +20,4 @@ add_executable(ringpostd_recorded ringpostd_recorded.c)
 target_link_libraries(ringpostd_recorded PRIVATE ring_daemon ring_support)
 add_executable(spool_found spool_found.c)
 target_link_libraries(spool_found PRIVATE ring_spool ring_shard ring_base)
+e2e_test(recorded_test.py --cuts 20 --lives 2 --megabytes 1.5)

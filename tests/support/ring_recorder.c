@@ -10,8 +10,6 @@
 
 #include "core/base/mem.h"
 
-#define FDS_MAX 65536
-
 struct ring_recorder {
     struct ring_backend backend;
     const struct ring_backend *inner;
@@ -19,7 +17,8 @@ struct ring_recorder {
     struct slice root;
     struct buf entry;
     int trace;
-    bool known[FDS_MAX]; /* descriptors of files below the root */
+    int *fds; /* descriptors of files below the root */
+    uint32_t fd_count, fd_cap;
 };
 
 static struct ring_recorder *recorder_of(const struct ring *ring)
@@ -74,12 +73,33 @@ static void entry_end(struct ring_recorder *r)
     MUST(pthread_mutex_unlock(&r->lock) == 0);
 }
 
+/* Its place in r->fds, or r->fd_count. Under the lock. */
+static uint32_t fd_find(const struct ring_recorder *r, int fd)
+{
+    uint32_t i = 0;
+
+    while (i < r->fd_count && r->fds[i] != fd) {
+        i++;
+    }
+    return i;
+}
+
+static void fd_add(struct ring_recorder *r, int fd)
+{
+    MUST(fd_find(r, fd) == r->fd_count);
+    if (r->fd_count == r->fd_cap) {
+        r->fd_cap = r->fd_cap != 0 ? r->fd_cap * 2 : 64;
+        r->fds = mem_grow(r->fds, r->fd_cap * sizeof(*r->fds));
+    }
+    r->fds[r->fd_count++] = fd;
+}
+
 static bool is_known(struct ring_recorder *r, int fd)
 {
     bool known;
 
     MUST(pthread_mutex_lock(&r->lock) == 0);
-    known = fd >= 0 && fd < FDS_MAX && r->known[fd];
+    known = fd_find(r, fd) < r->fd_count;
     MUST(pthread_mutex_unlock(&r->lock) == 0);
     return known;
 }
@@ -203,12 +223,11 @@ static int recorder_fs_open(struct ring *ring, const char *path, int flags, unsi
     int fd = r->inner->fs_open(ring, path, flags, mode);
 
     if (fd >= 0 && is_below(r, path)) {
-        MUST(fd < FDS_MAX);
         entry_begin(r, ring, 'O');
         put_u32(r, (uint32_t)fd);
         put_u32(r, (uint32_t)flags);
         buf_put(&r->entry, slice_str(path));
-        r->known[fd] = true;
+        fd_add(r, fd);
         entry_end(r);
     }
     return fd;
@@ -221,7 +240,7 @@ static void recorder_fs_close(struct ring *ring, int fd)
     if (is_known(r, fd)) {
         entry_begin(r, ring, 'C');
         put_u32(r, (uint32_t)fd);
-        r->known[fd] = false;
+        r->fds[fd_find(r, fd)] = r->fds[--r->fd_count];
         entry_end(r);
     }
     r->inner->fs_close(ring, fd);
@@ -363,5 +382,6 @@ void ring_recorder_close(struct ring_recorder **rp)
     close(r->trace);
     pthread_mutex_destroy(&r->lock);
     buf_free(&r->entry);
+    mem_give(r->fds);
     mem_give(r);
 }
