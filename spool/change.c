@@ -37,9 +37,13 @@ static void change_stage(struct spool_log *log, struct slot *slot, struct spool_
     if (blob) {
         slot_set_blob(log, slot, loc);
     }
-    change->next = NULL;
-    *c->changes_tail = change;
-    c->changes_tail = &change->next;
+    if (log->stalled) { /* it is written when the disk takes it, and nobody knows when */
+        change_answer_later(log->sp, change, SPOOL_E_IO);
+    } else {
+        change->next = NULL;
+        *c->changes_tail = change;
+        c->changes_tail = &change->next;
+    }
     log->sp->counters.change_count++;
     spool_lazy(log->sp);
 }
@@ -230,7 +234,6 @@ static void void_stage(struct spool_void *v, const struct void_batch *batch)
 {
     uint32_t size = batch->count * (uint32_t)sizeof(*batch->ids);
     struct commit *c = commit_room(batch->log, entry_size(size), row_size(size));
-    struct void_wait *w = MEM_NEW(struct void_wait);
     uint64_t loc;
 
     memcpy(commit_entry(c,
@@ -242,10 +245,16 @@ static void void_stage(struct spool_void *v, const struct void_batch *batch)
            batch->ids, size);
     c->row_bytes += row_size(size);
     c->urgent = true;
-    w->wait.done = void_done;
-    w->owner = v;
-    commit_wait_add(c, &w->wait);
-    v->pending++;
+    if (batch->log->stalled) { /* as with changes */
+        v->phase = SPOOL_E_IO;
+    } else {
+        struct void_wait *w = MEM_NEW(struct void_wait);
+
+        w->wait.done = void_done;
+        w->owner = v;
+        commit_wait_add(c, &w->wait);
+        v->pending++;
+    }
     for (uint32_t i = 0; i < batch->count; i++) {
         slot_free(batch->log, batch->slots[i]);
     }

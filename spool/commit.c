@@ -413,6 +413,18 @@ static void commit_void_puts(struct commit *c)
     }
 }
 
+void commit_turn_away(struct spool_log *log, enum spool_err err)
+{
+    commit_refuse_puts(log, err);
+    for (struct dlist *n = log->alive.next; n != &log->alive; n = n->next) {
+        struct commit *c = CONTAINER_OF(n, struct commit, alive);
+
+        if (!c->op.in_flight) {
+            commit_answer(c, c->written ? SPOOL_E_UNSURE : err);
+        }
+    }
+}
+
 static void commit_give_up(struct commit *c)
 {
     struct spool_log *log = c->log;
@@ -420,8 +432,9 @@ static void commit_give_up(struct commit *c)
     commit_void_puts(c);
     log->stalled = true;
     spool_retry_later(log->sp);
-    commit_answer(c, SPOOL_E_UNSURE);
     spool_health(log->sp);
+    commit_answer(c, SPOOL_E_UNSURE);
+    commit_turn_away(log, SPOOL_E_IO);
 }
 
 static void commit_fail(struct commit *c)
@@ -433,7 +446,7 @@ static void commit_fail(struct commit *c)
     c->segment = NULL;
     c->failures++;
     dlist_push_front(&log->ready_list, &c->link);
-    if (c->failures > 1) {
+    if (c->failures > 1 || log->stalled) {
         commit_give_up(c);
     }
 }

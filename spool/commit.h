@@ -60,6 +60,9 @@ void commit_pump(struct spool_log *log);
 /* There is no segment to be had: puts that were never written are answered with `err`, those whose
  * first write failed with SPOOL_E_UNSURE. */
 void commit_refuse_puts(struct spool_log *log, enum spool_err err);
+/* Whoever waits for a disk that refuses is told so, as it may take hours: puts are refused; what
+ * else is staged stays, and is written when the disk takes it. */
+void commit_turn_away(struct spool_log *log, enum spool_err err);
 /* It holds puts that can still be turned away. */
 PURE bool commit_has_puts(const struct commit *c);
 /* Every commit up to this ordinal has completed. */

@@ -393,8 +393,12 @@ static void open_begin(struct spool_log *log)
  * them may use the reserve. */
 static void reserve_use(struct spool_log *log)
 {
-    if (puts_wait(log)) {
-        commit_refuse_puts(log, log->starved != SPOOL_OK ? log->starved : SPOOL_E_FULL);
+    enum spool_err why = log->starved != SPOOL_OK ? log->starved : SPOOL_E_FULL;
+
+    if (spare_count(log) == 0) {
+        commit_turn_away(log, why);
+    } else if (puts_wait(log)) {
+        commit_refuse_puts(log, why);
     }
     if (pool_urgent(log) && spare_count(log) > 0) {
         open_begin(log);
