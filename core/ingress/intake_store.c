@@ -242,19 +242,26 @@ static void spool_refusal(struct intake *it)
     }
 }
 
+/* It may come back after a crash: the peer must not be told anything. */
+static void intake_cut(struct intake *it)
+{
+    struct session *s = it->session;
+
+    s->intake = NULL;
+    intake_free(&it);
+    session_cut(s);
+}
+
 static void intake_withdrawn(struct spool_void *v, enum spool_err err)
 {
     struct intake *it = CONTAINER_OF(v, struct intake, withdraw);
-    struct session *s = it->session;
 
-    if (err == SPOOL_OK && it->spool_error != SPOOL_OK) {
+    if (err != SPOOL_OK || it->spool_error == SPOOL_E_UNSURE) {
+        intake_cut(it);
+    } else if (it->spool_error != SPOOL_OK) {
         spool_refusal(it);
-    } else if (err == SPOOL_OK) {
+    } else {
         intake_refuse(it, 451, SLICE("4.4.5 data_processing_timeout exceeded (spool)"));
-    } else { /* it may come back after a crash: the peer must not be told anything */
-        s->intake = NULL;
-        intake_free(&it);
-        session_cut(s);
     }
 }
 
@@ -270,6 +277,10 @@ static void intake_withdraw(struct intake *it)
         for (uint32_t i = 0; it->puts[p].durable && i < put->record_count; i++) {
             it->refs[count++] = put->records[i].ref;
         }
+    }
+    if (count == 0 && it->spool_error == SPOOL_E_UNSURE) {
+        intake_cut(it);
+        return;
     }
     if (count == 0) {
         spool_refusal(it);
@@ -307,7 +318,7 @@ static void intake_put_done(struct spool_put *put, enum spool_err err)
     struct intake *it = p->intake;
 
     p->durable = err == SPOOL_OK;
-    if (err != SPOOL_OK) {
+    if (err != SPOOL_OK && it->spool_error != SPOOL_E_UNSURE) {
         it->spool_error = err;
     }
     if (--it->waiting == 0) {
