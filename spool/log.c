@@ -150,12 +150,17 @@ struct slot *spool_slot(const struct spool *sp, struct spool_ref ref, struct spo
 void spool_damaged(struct spool *sp, const uint8_t id[16], struct segment *seg, const char *what)
 {
     static const uint8_t unknown[16] = {0};
+    struct buf text = {0};
 
     sp->counters.damaged_count++;
     if (seg != NULL) {
         seg->pinned = true;
+        segment_path(seg->log, seg->ident.id, &text);
+        BUF_LIT(&text, ": ");
     }
+    buf_put(&text, slice_str(what));
     if (sp->events.damaged != NULL) {
-        sp->events.damaged(sp->events.ctx, id != NULL ? id : unknown, slice_str(what));
+        sp->events.damaged(sp->events.ctx, id != NULL ? id : unknown, buf_slice(&text));
     }
+    buf_free(&text);
 }

@@ -310,6 +310,9 @@ void spool_read(struct spool *sp, struct spool_read *r)
     job->id = slot->id;
     job->index = index;
     job->what = r->what;
+    if (r->id != NULL) {
+        memcpy(job->message_id, r->id, sizeof(job->message_id));
+    }
     /* Started from the loop: what is still in memory is answered without any wait, and must not
      * be answered inside this call. */
     dlist_push(&sp->reads_waiting, &job->link);

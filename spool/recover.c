@@ -73,7 +73,7 @@ static void scan_entry(void *ctx, const struct scan_entry *e)
         gather_row(rec, current(rec), &row);
     } else {
         segment_note(current(rec), &e->head);
-        gather_suspect(rec, current(rec), &row, e->seq, e->sound);
+        gather_suspect(rec, current(rec), &row, e);
     }
 }
 
@@ -266,6 +266,10 @@ static void foot_read(struct recovery *rec, int32_t res)
                  foot_fits(rec);
 
     rec->foot_sound = sound;
+    if (res >= 0 && res < (int32_t)FORMAT_BLOCK && rec->head_sound &&
+        rec->pass == RECOVERY_GATHER) { /* files have their full size before they are used */
+        spool_damaged(rec->log->sp, NULL, seg, "its end is missing: the file was cut short");
+    }
     if (!sound && !rec->head_sound) { /* without a nonce nothing in it can be told from anything */
         if (rec->pass == RECOVERY_GATHER) {
             spool_damaged(rec->log->sp, NULL, seg, "a segment's header and footer are damaged");

@@ -84,18 +84,25 @@ void gather_segment_end(struct recovery *rec)
     rec->suspect_open = rec->suspect_count;
 }
 
-void gather_suspect(struct recovery *rec, struct segment *seg, const struct row *row, uint64_t seq,
-                    bool sound)
+void gather_suspect(struct recovery *rec, struct segment *seg, const struct row *row,
+                    const struct scan_entry *e)
 {
+    struct suspect *s;
+
     if (rec->suspect_count == rec->suspect_cap) {
         rec->suspect_cap = rec->suspect_cap != 0 ? rec->suspect_cap * 2 : 64;
         rec->suspects = mem_grow(rec->suspects, rec->suspect_cap * sizeof(*rec->suspects));
     }
-    rec->suspects[rec->suspect_count++] = (struct suspect){.row = row->head,
-                                                           .body_id = row->body_id,
-                                                           .seq = seq != 0 ? seq : UINT64_MAX,
-                                                           .segment = seg->index,
-                                                           .sound = sound};
+    s = &rec->suspects[rec->suspect_count++];
+    *s = (struct suspect){.row = row->head,
+                          .body_id = row->body_id,
+                          .seq = e->seq != 0 ? e->seq : UINT64_MAX,
+                          .segment = seg->index,
+                          .sound = e->sound};
+    if (e->head.kind == ENTRY_RECORD && e->payload.len >= sizeof(struct record_head)) {
+        memcpy(s->message_id, e->payload.ptr + offsetof(struct record_head, id),
+               sizeof(s->message_id));
+    }
 }
 
 /* ---- rows ---- */
@@ -223,7 +230,8 @@ static void judge_suspect(struct recovery *rec, const struct suspect *s)
     } else if (s->row.kind == ENTRY_RECORD &&
                table_find(&rec->records, s->row.stamp) == TABLE_NONE &&
                table_find(&rec->settles, s->row.stamp) == TABLE_NONE) {
-        spool_damaged(sp, NULL, rec->log->segments[s->segment], "a record's checksum is wrong");
+        spool_damaged(sp, s->message_id, rec->log->segments[s->segment],
+                      "a record's checksum is wrong");
     }
 }
 

@@ -49,6 +49,7 @@ struct suspect {
     uint64_t seq; /* of its commit, at most; UINT64_MAX: unknown */
     uint32_t segment;
     bool sound;
+    uint8_t message_id[16]; /* of a record, as it stands there */
 };
 
 struct boot_durable {
@@ -101,8 +102,8 @@ struct recovery {
 /* recover_gather.c */
 void gather_open(struct recovery *rec);
 void gather_row(struct recovery *rec, struct segment *seg, const struct row *row);
-void gather_suspect(struct recovery *rec, struct segment *seg, const struct row *row, uint64_t seq,
-                    bool sound);
+void gather_suspect(struct recovery *rec, struct segment *seg, const struct row *row,
+                    const struct scan_entry *e);
 /* A sound commit head: bounds what was found before it. */
 void gather_commit(struct recovery *rec, uint64_t seq, uint64_t durable_seq, uint64_t mark);
 void gather_segment_end(struct recovery *rec);

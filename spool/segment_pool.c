@@ -236,6 +236,17 @@ void segment_pool_recycle(struct segment *seg)
 
 /* ---- making ---- */
 
+/* Writes its last block. */
+static int file_extend(struct file_work *w)
+{
+    char *block = mem_take_aligned(FORMAT_BLOCK, FORMAT_BLOCK);
+    int64_t put = w->ring->backend->fs_pwrite(w->ring, w->fd, block, FORMAT_BLOCK,
+                                              w->size - FORMAT_BLOCK);
+
+    mem_give(block);
+    return put == FORMAT_BLOCK ? 0 : put < 0 ? (int)put : -EIO;
+}
+
 /* On a worker. */
 static int32_t file_make(void *arg)
 {
@@ -249,8 +260,8 @@ static int32_t file_make(void *arg)
         return w->fd;
     }
     err = b->fs_allocate(w->ring, w->fd, w->size);
-    if (err == -EOPNOTSUPP) { /* then the file grows, and room is not promised */
-        err = 0;
+    if (err == -EOPNOTSUPP) { /* then it has its size at least, and room is not promised */
+        err = file_extend(w);
     }
     return err != 0 ? err : dir_sync(w->ring, w->dir);
 }

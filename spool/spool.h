@@ -189,6 +189,7 @@ enum spool_read_what { SPOOL_READ_BLOB = 1, SPOOL_READ_BODY = 2, SPOOL_READ_BOTH
 struct spool_read {
     struct spool_ref ref;
     enum spool_read_what what;
+    const uint8_t *id; /* the message's, to report damage by; copied at once; may be NULL */
     struct buf blob;
     struct buf body;
     uint32_t body_flags;

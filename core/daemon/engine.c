@@ -87,9 +87,14 @@ static void spool_recovered_event(void *ctx, uint64_t record_count)
 
 static void spool_damaged_event(void *ctx, const uint8_t id[16], struct slice what)
 {
+    static const uint8_t unknown[16] = {0};
     struct engine *e = ctx;
     char text[MESSAGE_ID_TEXT];
 
+    if (memcmp(id, unknown, sizeof(unknown)) == 0) {
+        diag_error(&e->diag, "spool", "damaged: %.*s", SLICE_ARG(what));
+        return;
+    }
     message_id_text(id, text);
     diag_error(&e->diag, "spool", "message %.*s is damaged: %.*s", (int)sizeof(text), text,
                SLICE_ARG(what));

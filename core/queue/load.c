@@ -32,7 +32,7 @@ void message_load(struct spool *spool, struct message_load *load, struct message
 {
     MUST(m->content == NULL && (m->flags & MESSAGE_SPOOLED) != 0 && !load->in_flight);
     *load = (struct message_load){
-        .read = {.ref = m->ref, .what = SPOOL_READ_BOTH, .done = load_done},
+        .read = {.ref = m->ref, .what = SPOOL_READ_BOTH, .id = m->id, .done = load_done},
         .m = m,
         .done = done,
         .in_flight = true,
