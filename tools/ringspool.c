@@ -304,9 +304,11 @@ static void verify_file(void *ctx, struct segment_file *f)
         *damaged = true;
         return;
     }
-    /* What a crash tore stands in a segment without a footer, and was promised to nobody. */
-    v.damaged = !f->head_sound || (f->foot_sound && (!f->index_sound || f->scan.unsound_count > 0 ||
-                                                     f->scan.orphan_count > 0 || v.broken > 0));
+    /* What a crash tore stands behind the last commit that was known to be complete, in a segment
+     * without a footer, and was promised to nobody. */
+    v.damaged = !f->head_sound || f->is_cut || f->damaged_seq <= f->durable_seq ||
+                (f->foot_sound && (!f->index_sound || f->scan.unsound_count > 0 ||
+                                   f->scan.orphan_count > 0 || v.broken > 0));
     printf("%s: life %u, %s, %llu commits, %llu bodies, %llu records, %llu chunks, %llu settles"
            "%s%s",
            f->path, f->head_sound ? f->head.life : f->foot.life,
@@ -317,7 +319,8 @@ static void verify_file(void *ctx, struct segment_file *f)
            (unsigned long long)(v.kinds[ENTRY_BODY] + v.kinds[ENTRY_MANIFEST]),
            (unsigned long long)v.kinds[ENTRY_RECORD], (unsigned long long)v.kinds[ENTRY_CHUNK],
            (unsigned long long)(v.kinds[ENTRY_SETTLE] + v.kinds[ENTRY_SETTLED_SET]),
-           f->head_sound ? "" : ", header damaged", v.damaged ? ", DAMAGED" : "");
+           f->head_sound ? f->is_cut ? ", cut short" : "" : ", header damaged",
+           v.damaged ? ", DAMAGED" : "");
     printf(", unsound %llu, outside a commit %llu, not whole %llu\n",
            (unsigned long long)f->scan.unsound_count, (unsigned long long)f->scan.orphan_count,
            (unsigned long long)v.broken);

@@ -119,11 +119,39 @@ bool segment_files_each(const char *path, segment_file_fn *fn, void *ctx, struct
     return path_read(path, 0, fn, ctx, why);
 }
 
-static void commit_ignored(void *ctx, const struct commit_head *head, uint64_t offset)
+struct file_scan {
+    struct segment_file *file;
+    void *ctx;
+    void (*on_entry)(void *ctx, const struct scan_entry *entry);
+};
+
+static void damage_note(struct segment_file *f, uint64_t seq)
 {
-    (void)ctx;
-    (void)head;
+    f->damaged_seq = seq < f->damaged_seq ? seq : f->damaged_seq;
+}
+
+static void commit_seen(void *ctx, const struct commit_head *head, uint64_t offset)
+{
+    struct segment_file *f = ((struct file_scan *)ctx)->file;
+
     (void)offset;
+    f->durable_seq = head->durable_seq > f->durable_seq ? head->durable_seq : f->durable_seq;
+    if (f->has_orphan) {
+        damage_note(f, head->seq - 1);
+        f->has_orphan = false;
+    }
+}
+
+static void entry_seen(void *ctx, const struct scan_entry *e)
+{
+    struct file_scan *s = ctx;
+
+    if (e->seq == 0) {
+        s->file->has_orphan = true;
+    } else if (!e->sound || !e->whole) {
+        damage_note(s->file, e->seq);
+    }
+    s->on_entry(s->ctx, e);
 }
 
 bool segment_file_scan(struct segment_file *f, void *ctx,
@@ -135,9 +163,13 @@ bool segment_file_scan(struct segment_file *f, void *ctx,
                                   .nonce = f->head.nonce,
                                   .size = f->head.size};
 
+    struct file_scan s = {.file = f, .ctx = ctx, .on_entry = on_entry};
+
     if (!f->head_sound && !f->foot_sound) {
         return false;
     }
+    f->damaged_seq = UINT64_MAX;
+    f->durable_seq = f->head_sound ? f->head.durable_seq : 0;
     if (!f->head_sound) {
         ident = (struct segment_ident){.log = f->foot.log,
                                        .id = f->foot.id,
@@ -147,8 +179,9 @@ bool segment_file_scan(struct segment_file *f, void *ctx,
     }
     scan_begin(&f->scan, &ident);
     f->scan.end = f->len < ident.size ? f->len : ident.size;
-    f->scan.ctx = ctx;
-    f->scan.on_commit = commit_ignored;
-    f->scan.on_entry = on_entry;
+    f->is_cut = f->len < ident.size;
+    f->scan.ctx = &s;
+    f->scan.on_commit = commit_seen;
+    f->scan.on_entry = entry_seen;
     return f->scan.end <= f->scan.at || scan_window(&f->scan, f->bytes, 0, f->len);
 }

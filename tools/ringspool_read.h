@@ -21,6 +21,12 @@ struct segment_file {
     char *bytes;
     uint64_t len;
     struct scan scan; /* its counts, after segment_file_scan() */
+    /* Also after it. Every commit up to durable_seq had completed when something else here was
+     * written, so damage in it is damage and no tear. */
+    uint64_t durable_seq;
+    uint64_t damaged_seq; /* of the first commit that is not sound; UINT64_MAX: none */
+    bool has_orphan;      /* behind the last sound commit */
+    bool is_cut;          /* the file is shorter than it was made */
 };
 
 /* Calls fn for every segment below `path`: a segment file, a log, a data path. False when
