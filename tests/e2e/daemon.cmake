@@ -14,6 +14,7 @@ e2e_test(outbound_test.py)
 e2e_test(outbound_limits_test.py)
 e2e_test(outbound_logs_test.py)
 e2e_test(crash_test.py)
+e2e_test(fault_test.py)
 
 # The daemon with its writes recorded, and what tells what a rebuilt spool holds.
 add_executable(ringpostd_recorded ringpostd_recorded.c)
@@ -21,3 +22,7 @@ target_link_libraries(ringpostd_recorded PRIVATE ring_daemon ring_support)
 add_executable(spool_found spool_found.c)
 target_link_libraries(spool_found PRIVATE ring_spool ring_shard ring_base)
 e2e_test(recorded_test.py --cuts 20 --lives 2 --megabytes 1.5)
+
+# The daemon on a disk that fails when it is told to.
+add_executable(ringpostd_faulty ringpostd_faulty.c)
+target_link_libraries(ringpostd_faulty PRIVATE ring_daemon ring_support)

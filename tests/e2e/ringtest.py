@@ -119,8 +119,7 @@ class Daemon:
         with open(path, "w", encoding="utf-8") as file:
             file.write(text.replace("@DIR@", self.directory))
         self.process = subprocess.Popen(
-            [os.path.join(BUILD_DIR, "ringpostd"), "--policy", path, "--user", "root",
-             "--shards", str(shards), *args],
+            self.command(path, shards, args),
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace",
             env={**os.environ, **(env or {})})
         self.log = Lines(self.process.stderr)
@@ -128,6 +127,11 @@ class Daemon:
         self.addresses = [line.rsplit(" ", 1)[1] for line in self.log.lines
                           if "smtp listener on " in line]
         self.port = int(self.addresses[0].rsplit(":", 1)[1]) if self.addresses else None
+
+    def command(self, path, shards, args):
+        """The words of the command line."""
+        return [os.path.join(BUILD_DIR, "ringpostd"), "--policy", path, "--user", "root",
+                "--shards", str(shards), *args]
 
     def stop(self):
         """Ends it in order; it must have nothing to complain about. Answers its log records."""
