@@ -6,6 +6,7 @@
 
 struct health_path {
     const char *path;
+    struct free_space min_space[2], min_inodes[2]; /* a number, and a part of all */
     struct ring_space space;
     int err;
 };
@@ -33,34 +34,34 @@ static int32_t paths_ask(void *arg)
     return 0;
 }
 
-/* Whole percent of `total` that is free. A file system that counts no inodes has them all. */
-static uint64_t percent_free(uint64_t free, uint64_t total)
+/* Whole percent of `total` that is free. */
+static unsigned percent_free(uint64_t free, uint64_t total)
 {
-    if (total == 0) {
-        return 100;
-    }
-    return free <= UINT64_MAX / 100 ? free * 100 / total : free / (total / 100);
+    return total != 0 ? (unsigned)((unsigned __int128)free * 100 / total) : 100;
 }
 
-static bool path_low(const struct spool_params *params, const struct health_path *p,
-                     struct buf *why)
+static bool path_low(const struct health_path *p, struct buf *why)
 {
-    uint64_t space = percent_free(p->space.free_bytes, p->space.total_bytes);
-    uint64_t inodes = percent_free(p->space.free_inodes, p->space.total_inodes);
+    const struct ring_space *s = &p->space;
 
     if (p->err != 0) {
         return false;
     }
-    if (p->space.free_bytes < params->min_free_bytes || space < params->min_free_percent) {
-        buf_printf(why, "disk is too full: %s has %llu bytes (%llu%%) free", p->path,
-                   (unsigned long long)p->space.free_bytes, (unsigned long long)space);
-        return true;
-    }
-    if (p->space.total_inodes != 0 && (p->space.free_inodes < params->min_free_inodes ||
-                                       inodes < params->min_free_inodes_percent)) {
-        buf_printf(why, "disk is too full: %s has %llu inodes (%llu%%) free", p->path,
-                   (unsigned long long)p->space.free_inodes, (unsigned long long)inodes);
-        return true;
+    for (int i = 0; i < 2; i++) {
+        if (free_space_short(&p->min_space[i], s->free_bytes, s->total_bytes)) {
+            buf_printf(why, "disk is too full: %s has %llu bytes (%u%%) free", p->path,
+                       (unsigned long long)s->free_bytes,
+                       percent_free(s->free_bytes, s->total_bytes));
+            return true;
+        }
+        /* A file system that counts no inodes has them all. */
+        if (s->total_inodes != 0 &&
+            free_space_short(&p->min_inodes[i], s->free_inodes, s->total_inodes)) {
+            buf_printf(why, "disk is too full: %s has %llu inodes (%u%%) free", p->path,
+                       (unsigned long long)s->free_inodes,
+                       percent_free(s->free_inodes, s->total_inodes));
+            return true;
+        }
     }
     return false;
 }
@@ -72,7 +73,7 @@ static void space_judge(struct spool *sp)
 
     buf_clear(&check->why);
     for (uint32_t i = 0; i < check->path_count && !low; i++) {
-        low = path_low(&sp->store->params, &check->paths[i], &check->why);
+        low = path_low(&check->paths[i], &check->why);
     }
     sp->space_low = low;
 }
@@ -87,10 +88,29 @@ static void paths_asked(struct ring_op *op, int32_t res, uint32_t flags)
     spool_kick(check->sp);
 }
 
+static struct health_path data_path(const struct spool_store *store, uint32_t index)
+{
+    const struct spool_params *p = &store->params;
+
+    return (struct health_path){
+        .path = store->data[index].path,
+        .min_space = {{.amount = p->min_free_bytes},
+                      {.amount = p->min_free_percent, .percent = true}},
+        .min_inodes = {{.amount = p->min_free_inodes},
+                       {.amount = p->min_free_inodes_percent, .percent = true}},
+    };
+}
+
+static struct health_path guard_path(const struct store_guard *g)
+{
+    return (struct health_path){
+        .path = g->path, .min_space = {g->space}, .min_inodes = {g->inodes}};
+}
+
 void health_open(struct spool *sp)
 {
     const struct spool_store *store = sp->store;
-    uint32_t count = store->params.durability == SPOOL_MEMORY ? 0 : store->data_count + 1;
+    uint32_t count = store->data_count + store->guard_count;
     struct health_check *check = mem_take_zero(sizeof(*check) + count * sizeof(struct health_path));
 
     check->sp = sp;
@@ -98,7 +118,9 @@ void health_open(struct spool *sp)
     check->op.done = paths_asked;
     check->path_count = count;
     for (uint32_t i = 0; i < count; i++) {
-        check->paths[i].path = i < store->data_count ? store->data[i].path : store->meta.path;
+        check->paths[i] = i < store->data_count
+                              ? data_path(store, i)
+                              : guard_path(&store->guards[i - store->data_count]);
     }
     sp->check = check;
     (void)paths_ask(check);

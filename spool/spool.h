@@ -23,6 +23,7 @@
 
 #include "core/base/attr.h"
 #include "core/base/buf.h"
+#include "core/base/free_space.h"
 #include "core/base/slice.h"
 #include "spool/spool_err.h"
 
@@ -45,6 +46,12 @@ struct spool_ref {
 
 enum spool_durability { SPOOL_FSYNC_GROUP = 0, SPOOL_OS_CACHE, SPOOL_MEMORY };
 
+/* Another file system that must have room for new mail to come in. */
+struct spool_guard {
+    struct slice path; /* copied */
+    struct free_space space, inodes;
+};
+
 struct spool_params {
     struct slice *data_paths; /* one log directory tree per entry */
     uint32_t data_path_count;
@@ -54,7 +61,9 @@ struct spool_params {
     uint64_t segment_size;      /* 0: 64 MiB */
     uint32_t reserve_segments;  /* 0: default; for settles, state and the cleaner */
     uint64_t staging_bytes_max; /* per shard; 0: default */
-    uint64_t min_free_bytes;    /* refuse new mail below; 0: none */
+    const struct spool_guard *guards;
+    uint32_t guard_count;
+    uint64_t min_free_bytes; /* of each data path: refuse new mail below; 0: none */
     uint8_t min_free_percent;
     uint64_t min_free_inodes;
     uint8_t min_free_inodes_percent;

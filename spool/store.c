@@ -286,6 +286,21 @@ static void store_paths_set(struct spool_store *store)
     store->meta.lock_fd = -1;
 }
 
+static void store_guards_set(struct spool_store *store)
+{
+    const struct spool_params *p = &store->params;
+
+    store->guard_count = p->guard_count;
+    store->guards = mem_take_zero(p->guard_count * sizeof(*store->guards));
+    for (uint32_t i = 0; i < p->guard_count; i++) {
+        store->guards[i] = (struct store_guard){
+            .path = mem_copy(p->guards[i].path.ptr, p->guards[i].path.len),
+            .space = p->guards[i].space,
+            .inodes = p->guards[i].inodes,
+        };
+    }
+}
+
 static bool meta_is_data(const struct spool_store *store)
 {
     for (uint32_t i = 0; i < store->data_count; i++) {
@@ -331,6 +346,7 @@ enum spool_err spool_store_open(struct ring *ring, const struct spool_params *pa
     store->ring = ring;
     store->params = *params;
     limits_set(&store->limits, params);
+    store_guards_set(store);
     if (params->durability == SPOOL_MEMORY) {
         store->boot = 1 + (uint32_t)(ring_random(ring) % 65535);
         primaries_set(store, 1);
@@ -343,6 +359,7 @@ enum spool_err spool_store_open(struct ring *ring, const struct spool_params *pa
     }
     store->params.data_paths = NULL;
     store->params.meta_path = slice_of(NULL, 0);
+    store->params.guards = NULL;
     if (err != SPOOL_OK) {
         spool_store_close(&store);
     }
@@ -371,6 +388,10 @@ void spool_store_close(struct spool_store **storep)
     if (store->meta.path != NULL) {
         store_path_close(store->ring, &store->meta);
     }
+    for (uint32_t i = 0; i < store->guard_count; i++) {
+        mem_give(store->guards[i].path);
+    }
+    mem_give(store->guards);
     for (uint32_t i = 0; i < store->log_count; i++) {
         mem_give(store->logs[i].dir);
         mem_give(store->logs[i].segment_ids);

@@ -28,6 +28,11 @@ struct store_path {
     bool direct; /* O_DIRECT works */
 };
 
+struct store_guard {
+    char *path;
+    struct free_space space, inodes;
+};
+
 /* Sizes that follow from the segment size. */
 struct store_limits {
     uint64_t segment_size;
@@ -46,6 +51,8 @@ struct spool_store {
     struct store_path *data;
     uint32_t data_count;
     struct store_path meta;
+    struct store_guard *guards;
+    uint32_t guard_count;
     uint32_t boot;
     struct store_log *logs;
     uint32_t log_count;

@@ -279,31 +279,42 @@ static int run_shards(struct daemon *d)
     return d->failed ? 1 : 0;
 }
 
-static bool build(struct daemon *d, struct api_services *services, struct buf *why)
+static bool open_store(struct daemon *d, struct buf *why)
 {
     struct spool_params params;
-    struct slice *paths = NULL;
-    bool ok;
+    struct buf text = {0};
+    enum spool_err err;
 
-    if (!setup_check(&d->setup, why)) {
+    setup_spool_params(&d->setup, d->shard_count, &params);
+    err = spool_store_open(daemon_ring(d), &params, &d->store, &text);
+    mem_give(params.data_paths);
+    mem_give((void *)params.guards);
+    if (err == SPOOL_E_CONFIG) {
+        buf_printf(why, "%.*s: kumo.define_spool: path ", SLICE_ARG(d->options->policy_path));
+    }
+    buf_put(why, buf_slice(&text));
+    buf_free(&text);
+    return err == SPOOL_OK;
+}
+
+static bool build(struct daemon *d, struct api_services *services, struct buf *why)
+{
+    if (!setup_check(&d->setup, why) || !open_store(d, why)) {
         return false;
     }
-    setup_spool_params(&d->setup, d->shard_count, &params, &paths);
-    ok = spool_store_open(daemon_ring(d), &params, &d->store, why) == SPOOL_OK;
-    mem_give(paths);
-    for (uint32_t i = 0; ok && i < d->shard_count; i++) {
+    for (uint32_t i = 0; i < d->shard_count; i++) {
         struct engine *e = d->engines[i];
 
-        ok = engine_build(e, why);
-        if (ok) {
-            setup_services(e, &services[i]);
-            services[i].resolver = &e->resolver;
-            services[i].ids = &e->ingress.ids;
-            services[i].zones = &e->zones.finder;
-            vm_set_services(e->vm, &services[i]);
+        if (!engine_build(e, why)) {
+            return false;
         }
+        setup_services(e, &services[i]);
+        services[i].resolver = &e->resolver;
+        services[i].ids = &e->ingress.ids;
+        services[i].zones = &e->zones.finder;
+        vm_set_services(e->vm, &services[i]);
     }
-    return ok;
+    return true;
 }
 
 static int daemon_fail(struct daemon *d, const struct buf *why)

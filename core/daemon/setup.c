@@ -78,8 +78,29 @@ static bool define_spool(void *ctx, const struct json *params, struct buf *why)
     return true;
 }
 
-void setup_spool_params(const struct setup *s, uint32_t shards, struct spool_params *out,
-                        struct slice **paths)
+/* Besides the data paths: meta, and the directories of all loggers. */
+static void guards_set(const struct setup *s, struct spool_params *out)
+{
+    uint32_t count = 1;
+    struct spool_guard *guards;
+
+    for (const struct setup_log *l = s->logs; l != NULL; l = l->next) {
+        count++;
+    }
+    guards = mem_take_zero(count * sizeof(*guards));
+    out->guards = guards;
+    out->guard_count = count;
+    *guards++ = (struct spool_guard){.path = slice_str(s->meta.path.items[0]),
+                                     .space = s->meta.min_free_space,
+                                     .inodes = s->meta.min_free_inodes};
+    for (const struct setup_log *l = s->logs; l != NULL; l = l->next) {
+        *guards++ = (struct spool_guard){.path = slice_str(l->config.log_dir),
+                                         .space = l->config.min_free_space,
+                                         .inodes = l->config.min_free_inodes};
+    }
+}
+
+void setup_spool_params(const struct setup *s, uint32_t shards, struct spool_params *out)
 {
     static const enum spool_durability mode[] = {
         [DURABILITY_FSYNC_GROUP] = SPOOL_FSYNC_GROUP,
@@ -87,17 +108,19 @@ void setup_spool_params(const struct setup *s, uint32_t shards, struct spool_par
         [DURABILITY_MEMORY] = SPOOL_MEMORY,
     };
 
-    *paths = mem_take(s->data.path.count * sizeof(**paths));
+    struct slice *paths = mem_take(s->data.path.count * sizeof(*paths));
+
     for (uint32_t i = 0; i < s->data.path.count; i++) {
-        (*paths)[i] = slice_str(s->data.path.items[i]);
+        paths[i] = slice_str(s->data.path.items[i]);
     }
     *out = (struct spool_params){
-        .data_paths = *paths,
+        .data_paths = paths,
         .data_path_count = s->data.path.count,
         .meta_path = slice_str(s->meta.path.items[0]),
         .durability = mode[s->data.durability],
         .shard_count = shards,
     };
+    guards_set(s, out);
     if (s->data.min_free_space.percent) {
         out->min_free_percent = (uint8_t)s->data.min_free_space.amount;
     } else {

@@ -45,6 +45,6 @@ void setup_free(struct setup *s);
 void setup_services(struct engine *e, struct api_services *out);
 /* Is everything there that a start needs? */
 NODISCARD bool setup_check(const struct setup *s, struct buf *why);
-/* The spool's parameters; slices borrow from the setup, `paths` is given back by the caller. */
-void setup_spool_params(const struct setup *s, uint32_t shards, struct spool_params *out,
-                        struct slice **paths);
+/* The spool's parameters. They borrow from the setup; data_paths and guards are given back by the
+ * caller. */
+void setup_spool_params(const struct setup *s, uint32_t shards, struct spool_params *out);
