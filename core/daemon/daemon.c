@@ -297,9 +297,10 @@ static bool open_store(struct daemon *d, struct buf *why)
     return err == SPOOL_OK;
 }
 
+/* Nobody can connect before the spool is ours. */
 static bool build(struct daemon *d, struct api_services *services, struct buf *why)
 {
-    if (!setup_check(&d->setup, why) || !open_store(d, why)) {
+    if (!setup_check(&d->setup, why) || !open_store(d, why) || !setup_listen(&d->setup, why)) {
         return false;
     }
     for (uint32_t i = 0; i < d->shard_count; i++) {
@@ -337,10 +338,10 @@ static int daemon_go(struct daemon *d, struct api_services *services, struct buf
         }
         return 0;
     }
-    daemon_drop_capabilities();
     if (!daemon_signals_open(d, why) || !build(d, services, why)) {
         return daemon_fail(d, why);
     }
+    daemon_drop_capabilities();
     say_banner(d);
     return run_shards(d);
 }

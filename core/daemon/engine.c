@@ -288,6 +288,8 @@ void engine_close(struct engine *e)
         ledger_free(&e->ledger);
         resolver_free(&e->resolver);
         config_resolver_free(&e->configs);
+    } else {
+        ingress_free(&e->ingress); /* its listeners may be bound already */
     }
     if (e->vm != NULL) {
         vm_close(&e->vm);
