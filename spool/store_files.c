@@ -128,13 +128,23 @@ static int ancestors_sync(struct ring *ring, const char *path)
     return err;
 }
 
+static enum spool_err path_refused(const char *path, const char *doing, int err, struct buf *why)
+{
+    buf_printf(why, "%s: cannot %s: %s", path, doing, strerror(-err));
+    if (err == -EACCES || err == -EPERM) {
+        buf_printf(why, "; it has to belong to the user of the daemon: mkdir -p %s && chown -R %u "
+                   "%s", path, (unsigned)geteuid(), path);
+    }
+    return SPOOL_E_CONFIG;
+}
+
 static enum spool_err lock_taken(struct ring *ring, const char *path, int fd, struct buf *why)
 {
     char pid[24] = {0};
     int64_t got = ring->backend->fs_pread(ring, fd, pid, sizeof(pid) - 1, 0);
 
     buf_printf(why, "%s is locked by another process, pid %.*s", path,
-               got > 0 ? (int)strcspn(pid, "\n") : 7, got > 0 ? pid : "unknown");
+               got > 0 ? (int)strcspn(pid, " \n") : 7, got > 0 ? pid : "unknown");
     return SPOOL_E_LOCKED;
 }
 
@@ -148,16 +158,14 @@ static enum spool_err lock_take(struct ring *ring, struct store_path *path, stru
     path->lock_fd = ring->backend->fs_open(ring, name.ptr, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     buf_free(&name);
     if (path->lock_fd < 0) {
-        buf_printf(why, "%s: cannot open the lock file: %s", path->path, strerror(-path->lock_fd));
-        return SPOOL_E_CONFIG;
+        return path_refused(path->path, "open the lock file", path->lock_fd, why);
     }
     err = ring->backend->fs_lock(ring, path->lock_fd);
     if (err == -EWOULDBLOCK) {
         return lock_taken(ring, path->path, path->lock_fd, why);
     }
     if (err != 0) {
-        buf_printf(why, "%s: cannot lock: %s", path->path, strerror(-err));
-        return SPOOL_E_CONFIG;
+        return path_refused(path->path, "lock", err, why);
     }
     /* Padded, so that a shorter pid leaves nothing of a longer one. */
     buf_printf(&pid, "%-10ld\n", (long)getpid());
@@ -217,8 +225,7 @@ enum spool_err store_path_open(struct ring *ring, struct store_path *path, bool 
         res = ancestors_sync(ring, path->path);
     }
     if (res != 0) {
-        buf_printf(why, "%s: cannot create: %s", path->path, strerror(-res));
-        return SPOOL_E_CONFIG;
+        return path_refused(path->path, "create", res, why);
     }
     err = lock_take(ring, path, why);
     if (err != SPOOL_OK) {
@@ -226,8 +233,7 @@ enum spool_err store_path_open(struct ring *ring, struct store_path *path, bool 
     }
     res = probe(ring, path, direct);
     if (res != 0) {
-        buf_printf(why, "%s: cannot write and read a file: %s", path->path, strerror(-res));
-        return SPOOL_E_CONFIG;
+        return path_refused(path->path, "write and read a file", res, why);
     }
     return SPOOL_OK;
 }

@@ -1,6 +1,7 @@
 /* Segment files: names, opening, finishing, and those that an earlier life left. */
 #include <errno.h>
 #include <fcntl.h>
+#include <unistd.h>
 
 #include "core/base/time_text.h"
 #include "core/log/log_private.h"
@@ -166,7 +167,27 @@ static int sweep_dir(struct ring *ring, struct slice dir)
 static bool refused(struct buf *why, const char *doing, struct slice dir, int res)
 {
     buf_printf(why, "%s %.*s: %s", doing, SLICE_ARG(dir), strerror(-res));
+    if (res == -EACCES || res == -EPERM) {
+        buf_printf(why, "; it has to belong to the user of the daemon: mkdir -p %.*s && chown -R "
+                   "%u %.*s", SLICE_ARG(dir), (unsigned)geteuid(), SLICE_ARG(dir));
+    }
     return false;
+}
+
+/* What would refuse every segment is better known at the start; a full disk may pass. */
+static int try_file(struct ring *ring, struct slice dir)
+{
+    struct buf path = {0};
+    int fd;
+
+    path_put(&path, dir, SLICE(".probe"));
+    fd = ring->backend->fs_open(ring, path.ptr, O_WRONLY | O_CREAT | O_CLOEXEC, FILE_MODE);
+    if (fd >= 0) {
+        ring->backend->fs_close(ring, fd);
+        (void)ring->backend->fs_unlink(ring, path.ptr);
+    }
+    buf_free(&path);
+    return fd == -EACCES || fd == -EPERM || fd == -EROFS ? fd : 0;
 }
 
 bool log_prepare(struct ring *ring, const struct log_params *p, struct buf *why)
@@ -175,6 +196,9 @@ bool log_prepare(struct ring *ring, const struct log_params *p, struct buf *why)
 
     if (res < 0) {
         return refused(why, "creating log_dir", p->log_dir, res);
+    }
+    if ((res = try_file(ring, p->log_dir)) < 0) {
+        return refused(why, "making a file in log_dir", p->log_dir, res);
     }
     if ((res = sweep_dir(ring, p->log_dir)) < 0) {
         return refused(why, "marking segments complete in log_dir", p->log_dir, res);
