@@ -7,6 +7,7 @@ Where a disk of its own cannot be mounted, the tests that need one say so and ar
 that is all that there is, the exit status is 77.
 """
 
+import ctypes
 import errno
 import glob
 import mmap
@@ -195,37 +196,43 @@ class FullDisk(FaultTest):
         self.check_deliveries(messages_of=len(self.books.promised))
 
     def test_below_its_limits_of_space_and_inodes_nothing_new_comes_in(self):
-        """Two daemons at once, as each look at the disk takes a while to come."""
+        """Several daemons at once, as each look at the disk takes a while to come."""
         sink = self.sink()
+        sink.on["RCPT"] = lambda session, line: "451 4.0.0 later"
         daemons = []
-        for name, spool in (("space", "min_free_space='%d'" % (50 * MEGABYTE)),
-                            ("inodes", "min_free_space=0, min_free_inodes='50%'")):
-            self.disk(name, 400 * MEGABYTE, ",nr_inodes=1000")
-            daemon = self.daemon(directory=self.path(name), shards=1, sink=sink, spool=spool,
-                                 queue_options=RETRY)
-            sink.script("RCPT", "451 4.0.0 later")
+        for name, disk, what, options in (
+                ("space", "data", "bytes", {"spool": "min_free_space='%d'" % (50 * MEGABYTE)}),
+                ("inodes", "data", "inodes",
+                 {"spool": "min_free_space=0, min_free_inodes='50%'"}),
+                ("logs", "logs", "bytes", {"logs": "min_free_space='50%'"})):
+            os.mkdir(self.path(name))
+            self.disk(os.path.join(name, disk), 400 * MEGABYTE, ",nr_inodes=1000")
+            daemon = self.daemon(directory=self.path(name), shards=1, sink=sink,
+                                 queue_options=RETRY, **options)
             early = self.client(daemon)
             early.mailed()
-            daemons.append((daemon, early))
-        with open(self.path("space", "ballast"), "wb") as file:
-            os.posix_fallocate(file.fileno(), 0, 120 * MEGABYTE)
-        os.mkdir(self.path("inodes", "ballast"))
-        for number in range(600):
-            with open(self.path("inodes", "ballast", str(number)), "wb"):
-                pass
-        for (daemon, early), what in zip(daemons, ("bytes", "inodes")):
-            daemon.log.wait(FULL + r": .* has \d+ %s \(\d+%%\) free" % what)
+            daemons.append((daemon, early, what, self.path(name, disk)))
+        for _, _, what, path in daemons:
+            os.mkdir(path + "/ballast")
+            for number in range(600 if what == "inodes" else 1):
+                with open("%s/ballast/%d" % (path, number), "wb") as file:
+                    if what == "bytes":
+                        room = os.statvfs(path).f_bavail * 4096
+                        os.posix_fallocate(file.fileno(), 0, room - 20 * MEGABYTE)
+        for daemon, early, what, path in daemons:
+            daemon.log.wait(FULL + r": %s has \d+ %s \(\d+%%\) free" % (path, what))
             self.assertEqual(early.mail(), "452 4.3.1 the disk is too full. Try later")
             self.assertEqual(self.client(daemon).banner,
                              "421 4.3.2 mx.test disk is too full. Try later")
-        sink.wait_messages(2)
-        os.unlink(self.path("space", "ballast"))
-        shutil.rmtree(self.path("inodes", "ballast"))
-        for daemon, early in daemons:
+        del sink.on["RCPT"]
+        sink.wait_messages(len(daemons))
+        for _, _, _, path in daemons:
+            shutil.rmtree(path + "/ballast")
+        for daemon, early, _, _ in daemons:
             daemon.log.wait(AGAIN)
             early.mailed()
-        sink.wait_messages(4)
-        for daemon, _ in daemons:
+        sink.wait_messages(2 * len(daemons))
+        for daemon, _, _, _ in daemons:
             self.stop(daemon, FULL)
 
     def test_a_full_log_directory_holds_mail_up_and_loses_no_record(self):
@@ -471,6 +478,123 @@ class Damage(FaultTest):
 
     def test_a_truncated_segment_costs_what_is_gone_after_a_crash(self):
         self.truncated(True)
+
+
+class Start(FaultTest):
+    """What cannot work ends with one line that says what to change."""
+
+    def refused(self, text, *args, user="root", prefix=(), preexec=None):
+        """The one line of a daemon that does not start."""
+        with open(self.path("init.lua"), "w", encoding="utf-8") as file:
+            file.write(text.replace("@DIR@", self.dir))
+        done = subprocess.run(
+            [*prefix, ringtools.tool("ringpostd"), "--policy", self.path("init.lua"), "--user",
+             user, "--shards", "1", *args],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False,
+            timeout=ringtest.PATIENCE, preexec_fn=preexec)
+        lines = done.stderr.splitlines()
+        if "stack traceback:" in lines:  # behind it: where in the policy
+            lines = lines[:lines.index("stack traceback:")]
+        self.assertEqual((done.returncode, len(lines)), (1, 1), done.stderr)
+        self.assertTrue(lines[0].startswith("Error: "), lines)
+        return lines[0]
+
+    def test_a_second_daemon_is_refused_by_the_pid_of_the_first(self):
+        first = self.daemon(directory=self.dir, sink=self.sink())
+        line = self.refused(ringtest.policy())
+        self.assertEqual(line, "Error: %s is locked by another process, pid %d" % (
+            self.path("meta"), first.process.pid))
+        self.client(first).mailed()
+        self.stop(first)
+
+    def test_a_spool_of_another_format_is_refused(self):
+        first = self.daemon(directory=self.dir)
+        first.stop()
+        library = ctypes.CDLL("libxxhash.so.0")
+        library.XXH3_64bits_withSeed.restype = ctypes.c_uint64
+        with open(self.path("meta", "format"), "r+b") as file:
+            content = bytearray(file.read())
+            content[8:12] = struct.pack("<I", 99)
+            content[24:32] = struct.pack("<Q", library.XXH3_64bits_withSeed(
+                bytes(content[:24]), ctypes.c_size_t(24), ctypes.c_uint64(0)))
+            file.seek(0)
+            file.write(content)
+        self.assertRegex(self.refused(ringtest.policy()),
+                         "^Error: %s holds format 99, this program reads format 1$" %
+                         self.path("meta"))
+
+    def test_a_spool_path_that_cannot_be_used_is_named_before_a_listener_opens(self):
+        """The listener could not be opened either: what is told is what was tried first."""
+        text = ringtest.policy().replace("listen='127.0.0.1:0'", "listen='192.0.2.1:25'")
+        with open(self.path("file"), "wb"):
+            pass
+        for path in ("file", "file/below"):
+            self.assertRegex(
+                self.refused(text.replace("@DIR@/data", self.path(path))),
+                "^Error: %s: kumo.define_spool: path %s: cannot .*: Not a directory$" % (
+                    self.path("init.lua"), self.path(path)))
+        self.assertRegex(self.refused(text), "failed to bind to 192.0.2.1:25: Cannot assign")
+
+    def test_a_log_directory_that_cannot_be_used_is_named(self):
+        with open(self.path("file"), "wb"):
+            pass
+        line = self.refused(ringtest.policy().replace("@DIR@/logs", self.path("file")))
+        self.assertRegex(line, "log_dir %s: Not a directory" % self.path("file"))
+
+    def test_directories_that_root_made_are_named_with_what_to_change(self):
+        """Then it does what the line said, until it starts."""
+        os.chmod(self.dir, 0o755)
+        for name in ("logs", "meta", "data"):
+            os.mkdir(self.path(name), 0o755)
+            line = self.refused(ringtest.policy(), user="nobody")
+            hint = re.search("has to belong to the user of the daemon: (.*)$", line)
+            self.assertTrue(hint and self.path(name) in hint.group(1), line)
+            done = run("sh", "-c", hint.group(1).split(" (")[0])
+            self.assertEqual(done.returncode, 0, done.stdout)
+        daemon = ringtest.Daemon(ringtest.policy(sink=self.sink()), directory=self.dir,
+                                 args=("--user", "nobody"))
+        self.addCleanup(daemon.end)
+        self.client(daemon).mailed()
+        self.stop(daemon)
+
+    def test_directories_that_are_not_there_are_made_for_the_user(self):
+        run("chown", "nobody", self.dir)
+        os.chmod(self.dir, 0o755)
+        sink = self.sink()
+        daemon = ringtest.Daemon(ringtest.policy(sink=sink), directory=self.dir,
+                                 args=("--user", "nobody"))
+        self.addCleanup(daemon.end)
+        self.client(daemon).mailed()
+        sink.wait_messages(1)
+        self.stop(daemon)
+
+    def test_limits_that_are_too_small_are_named(self):
+        line = self.refused(ringtest.policy(), prefix=("prlimit", "--nofile=100:100"))
+        self.assertRegex(line, "RLIMIT_NOFILE of 100 is too small: raise it to at least 1024")
+
+    def test_a_host_without_io_uring_is_told_what_to_change(self):
+        for error, what in ((errno.EPERM, "kernel.io_uring_disabled=0"),
+                            (errno.ENOSYS, "CONFIG_IO_URING"),
+                            (errno.ENOMEM, "RLIMIT_MEMLOCK of .* raise it")):
+            line = self.refused(ringtest.policy(),
+                                preexec=lambda error=error: forbid_io_uring(error))
+            self.assertRegex(line, what)
+
+
+def forbid_io_uring(error):
+    """io_uring_setup(2) fails from now on, in this process and what it starts."""
+    setup, allow, errno_ = 425, 0x7fff0000, 0x00050000
+    program = b"".join(struct.pack("HBBI", *words) for words in (
+        (0x20, 0, 0, 0),          # load the number of the call
+        (0x15, 0, 1, setup),      # skip the next unless it is that
+        (0x06, 0, 0, errno_ | error),
+        (0x06, 0, 0, allow)))
+    text = ctypes.create_string_buffer(program)
+    filter_ = struct.pack("HxxxxxxQ", len(program) // 8, ctypes.addressof(text))
+    libc = ctypes.CDLL(None)
+    no_new_privileges, set_seccomp, mode_filter = 38, 22, 2
+    assert libc.prctl(no_new_privileges, 1, 0, 0, 0) == 0
+    assert libc.prctl(set_seccomp, mode_filter, filter_, 0, 0) == 0
 
 
 def main():

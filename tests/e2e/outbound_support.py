@@ -33,7 +33,7 @@ kumo.on('init', function()
   kumo.define_spool{name='data', path='%(dir)s/spool/data', min_free_space='1%%'}
   kumo.define_spool{name='meta', path='%(dir)s/spool/meta', min_free_space='1%%'}
   kumo.start_esmtp_listener{listen='127.0.0.1:%(port)d', hostname='mx.test', %(listener)s}
-  kumo.configure_local_logs{log_dir='%(dir)s/logs', max_segment_duration='1s', %(logs)s}
+  kumo.configure_local_logs{log_dir='%(dir)s/logs', min_free_space='1%%', max_segment_duration='1s', %(logs)s}
 end)
 """
 

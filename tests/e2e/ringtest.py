@@ -31,7 +31,7 @@ local kumo = require 'kumo'
 kumo.on('init', function()
   kumo.define_spool{name='data', path='@DIR@/data', min_free_space='1%'@SPOOL@}
   kumo.define_spool{name='meta', path='@DIR@/meta', min_free_space='1%'}
-  kumo.configure_local_logs{log_dir='@DIR@/logs'@LOGS@}
+  kumo.configure_local_logs{log_dir='@DIR@/logs', min_free_space='1%'@LOGS@}
   kumo.start_esmtp_listener{listen='127.0.0.1:0', hostname='mx.test'@LISTENER@}
 @INIT@
 end)
