@@ -239,6 +239,56 @@ static void a_disk_that_fails_twice_is_met_with_silence_and_new_mail_with_an_err
     bench_mail_free(&n);
 }
 
+static void change_attempts(struct spool_bench *b, struct bench_mail *m, uint16_t attempts)
+{
+    m->changed = false;
+    m->change = (struct spool_change){
+        .ref = m->record.ref, .meta = m->record.meta, .done = bench_change_done};
+    m->change.meta.attempts = attempts;
+    spool_change(b->spools[0], &m->change);
+}
+
+/* Not only those of the commit that failed first: the disk may be away for hours. What they left
+ * is written when it is back. */
+static void everybody_who_waits_for_a_disk_that_refuses_is_told(void **state)
+{
+    struct spool_bench *b = *state;
+    struct bench_mail *kept = bench_accept(b, "kept", 1000);
+    struct bench_mail *mails[6];
+
+    bench_run(b);
+    assert_int_equal(kept->err, SPOOL_OK);
+    fake_disk_set_fault(b->disk, every_write_fails, NULL);
+    change_attempts(b, kept, 3);
+    for (unsigned i = 0; i < ARRAY_COUNT(mails); i++) {
+        mails[i] = bench_mail_new("lost", 10000);
+        bench_put(b, 0, mails[i]);
+    }
+    bench_run_now(b);
+    for (unsigned i = 0; i < ARRAY_COUNT(mails); i++) {
+        assert_true(mails[i]->answered);
+        assert_true(mails[i]->err == SPOOL_E_UNSURE || mails[i]->err == SPOOL_E_IO);
+        bench_mail_free(&mails[i]);
+    }
+    assert_true(kept->changed);
+    assert_int_not_equal(kept->change_err, SPOOL_OK);
+    change_attempts(b, kept, 4);
+    bench_run_now(b);
+    assert_true(kept->changed);
+    assert_int_equal(kept->change_err, SPOOL_E_IO);
+
+    fake_disk_set_fault(b->disk, NULL, NULL);
+    for (unsigned i = 0; i < 10; i++) {
+        bench_advance_ms(b, 1500);
+        bench_run(b);
+    }
+    bench_stop(b);
+    bench_start(b, 1);
+    assert_int_equal(b->found_count, 1);
+    assert_int_equal(b->found[0].attempts, 4);
+    bench_mail_free(&kept);
+}
+
 static int64_t every_unlink_fails(void *ctx, enum fake_io io, const char *path, uint64_t offset,
                                   uint64_t len)
 {
@@ -518,6 +568,7 @@ int main(void)
         T(a_settled_record_is_gone_at_once),
         T(a_failed_write_goes_to_a_new_segment_and_the_old_one_is_never_written_again),
         T(a_disk_that_fails_twice_is_met_with_silence_and_new_mail_with_an_error),
+        T(everybody_who_waits_for_a_disk_that_refuses_is_told),
         T(a_message_that_was_not_acknowledged_is_taken_back),
         T(a_long_message_that_was_not_acknowledged_is_taken_back),
         T(a_short_write_is_continued),
