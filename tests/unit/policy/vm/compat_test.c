@@ -54,6 +54,19 @@ static const struct row rows[] = {
      "local s = '' for k, v in pairs(setmetatable({}, {__pairs = function() "
      "return next, {a = 1} end})) do s = s .. k .. v end return s",
      "a1"},
+    {"a long table is walked to its end",
+     "local t, s = {}, 0 for i = 1, 1000 do t['k' .. i] = i end "
+     "for _, v in pairs(t) do s = s + v end return s",
+     "500500"},
+    {"a short one is, a thousand times",
+     "local t, s = {a = 1, b = 2, c = 3}, 0 "
+     "for _ = 1, 1000 do for _, v in pairs(t) do s = s + v end end return s",
+     "6000"},
+    {"a tree is",
+     "local n, t = 0, {} for i = 1, 99 do t['k' .. i] = i % 9 == 0 and {a = i, b = {i}} or i end "
+     "local function walk(t) for _, v in pairs(t) do n = n + 1 "
+     "if type(v) == 'table' then walk(v) end end end walk(t) return n",
+     "132"},
     {"ipairs asks __index",
      "local s = '' for i, v in ipairs(setmetatable({}, {__index = function(_, i) "
      "if i < 4 then return i * i end end})) do s = s .. v end return s",
