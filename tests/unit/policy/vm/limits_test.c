@@ -10,7 +10,8 @@ static const struct row endless[] = {
     {"a loop that was compiled", "local n = 0 while true do n = n + 1 end"},
     {"a loop that calls", "local f = function(x) return x end while true do f(1) end"},
     {"a loop that walks a table",
-     "local t = {} for i = 1, 99 do t['k' .. i] = i end while true do for k in pairs(t) do end end"},
+     "local t = {} for i = 1, 99 do t['k' .. i] = i end "
+     "while true do for k in pairs(t) do end end"},
     {"a loop that catches", "while true do pcall(function() while true do end end) end"},
     {"a loop that catches and catches",
      "local function f() pcall(f) while true do end end while true do pcall(f) end"},
