@@ -236,7 +236,7 @@ static bool listeners_open(struct sink_worker *workers, uint32_t count, struct i
         if (workers[i].plan->refuse == SINK_REFUSE_CONNECT) {
             continue;
         }
-        res = workers[i].listen_fd = ring.backend->sock_listen(&ring, &at, BACKLOG);
+        res = workers[i].listen_fd = ring.backend->sock_listen(&ring, &at, BACKLOG, i != 0);
         if (res < 0) {
             buf_printf(why, "cannot listen on ");
             ip_port_put(why, &at);

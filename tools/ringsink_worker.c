@@ -52,7 +52,7 @@ static void listen_start(struct sink_worker *w)
     struct ring *ring = &w->loop.ring;
 
     if (w->listen_fd < 0) {
-        w->listen_fd = ring->backend->sock_listen(ring, &w->listen, BACKLOG);
+        w->listen_fd = ring->backend->sock_listen(ring, &w->listen, BACKLOG, true);
         if (w->listen_fd < 0) {
             fprintf(stderr, "ringsink: cannot listen: %s\n", strerror(-w->listen_fd));
             atomic_store(&w->plan->stop.wanted, true);

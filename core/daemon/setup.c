@@ -16,6 +16,8 @@ static struct setup *setup_of(void *ctx)
 void setup_init(struct setup *s, struct daemon *d)
 {
     *s = (struct setup){.daemon = d, .dns = DNS_PARAMS_DEFAULT, .resolver = DNS_CONFIG_DEFAULT};
+    s->logs_end = &s->logs;
+    s->endpoints_end = &s->endpoints;
 }
 
 void setup_free(struct setup *s)
@@ -54,6 +56,55 @@ bool setup_check(const struct setup *s, struct buf *why)
     return true;
 }
 
+/* ---- what changes nothing ---- */
+
+static void notice(void *ctx, struct slice name, struct slice reason)
+{
+    struct setup *s = setup_of(ctx);
+
+    for (struct slice rest = buf_slice(&s->said); rest.len > 0;) {
+        size_t end = slice_find_char(rest, '\n');
+
+        if (slice_eq(slice_head(rest, end), name)) {
+            return;
+        }
+        rest = slice_from(rest, end + 1);
+    }
+    buf_put(&s->said, name);
+    buf_char(&s->said, '\n');
+    diag_warn(&((struct engine *)ctx)->diag, "config", "%.*s: %.*s", SLICE_ARG(name),
+              SLICE_ARG(reason));
+}
+
+enum setup_call { CALL_define_spool, CALL_start_esmtp_listener };
+
+/* False of a switch is as good as not given. */
+static bool gives(const struct json *params, const char *option)
+{
+    const struct json *value = json_get(params, slice_str(option));
+
+    return value != NULL && value->type != JSON_NULL &&
+           (value->type != JSON_BOOL || value->boolean);
+}
+
+static void say_idle_options(void *ctx, enum setup_call call, const struct json *params)
+{
+    static const struct {
+        enum setup_call call;
+        const char *option, *name, *why;
+    } rows[] = {
+#define IDLE_OPTION(call, option, why) {CALL_##call, #option, #call "." #option, why},
+#include "core/daemon/idle_options.def"
+#undef IDLE_OPTION
+    };
+
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        if (rows[i].call == call && gives(params, rows[i].option)) {
+            notice(ctx, slice_str(rows[i].name), slice_str(rows[i].why));
+        }
+    }
+}
+
 /* ---- spool ---- */
 
 static bool define_spool(void *ctx, const struct json *params, struct buf *why)
@@ -75,6 +126,7 @@ static bool define_spool(void *ctx, const struct json *params, struct buf *why)
         spool_config_free(&config);
         return false;
     }
+    say_idle_options(ctx, CALL_define_spool, params);
     return true;
 }
 
@@ -207,8 +259,8 @@ static bool configure_local_logs(void *ctx, const struct json *params, struct bu
         mem_give(l);
         return false;
     }
-    l->next = s->logs;
-    s->logs = l;
+    *s->logs_end = l;
+    s->logs_end = &l->next;
     return true;
 }
 
@@ -250,6 +302,9 @@ static bool listen_everywhere(struct setup *s, struct ingress_endpoint *e, struc
 
         if (res < 0) {
             buf_printf(why, "failed to bind to %s: %s", e->config.listen, strerror(-res));
+            while (i > 0) { /* the policy may catch the error and go on */
+                ingress_unlisten(&d->engines[--i]->ingress, e);
+            }
             return false;
         }
     }
@@ -303,8 +358,9 @@ static bool start_esmtp_listener(void *ctx, const struct json *params, struct bu
         buf_printf(why, "failed to bind to %s: it is not an address and a port",
                    e->endpoint.config.listen);
     } else if (listener_supported(&e->endpoint.config.params, why)) {
-        e->next = s->endpoints;
-        s->endpoints = e;
+        *s->endpoints_end = e;
+        s->endpoints_end = &e->next;
+        say_idle_options(ctx, CALL_start_esmtp_listener, params);
         return true;
     }
     listener_config_free(&e->endpoint.config);
@@ -340,24 +396,6 @@ static bool set_filter(void *ctx, struct slice filter, struct buf *why)
         ok = diag_set_filter(&d->engines[i]->diag, filter, why);
     }
     return ok;
-}
-
-static void notice(void *ctx, struct slice name, struct slice reason)
-{
-    struct setup *s = setup_of(ctx);
-
-    for (struct slice rest = buf_slice(&s->said); rest.len > 0;) {
-        size_t end = slice_find_char(rest, '\n');
-
-        if (slice_eq(slice_head(rest, end), name)) {
-            return;
-        }
-        rest = slice_from(rest, end + 1);
-    }
-    buf_put(&s->said, name);
-    buf_char(&s->said, '\n');
-    diag_warn(&((struct engine *)ctx)->diag, "config", "%.*s: %.*s", SLICE_ARG(name),
-              SLICE_ARG(reason));
 }
 
 /* kumo.log_*; the line says where in the policy it came from. */

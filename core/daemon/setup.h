@@ -32,8 +32,10 @@ struct setup {
     struct daemon *daemon;
     struct spool_config data, meta;
     bool has_data, has_meta;
-    struct setup_log *logs;
-    struct setup_endpoint *endpoints;
+    struct setup_log *logs;           /* in the order of the policy */
+    struct setup_endpoint *endpoints; /* likewise */
+    struct setup_log **logs_end;
+    struct setup_endpoint **endpoints_end;
     struct dns_params dns;
     struct dns_config resolver;
     struct buf said;           /* names of options without effect, said once each */

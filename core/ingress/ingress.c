@@ -52,7 +52,7 @@ void session_set_limits(struct session *s)
 int ingress_listen(struct ingress *in, struct ingress_endpoint *endpoint)
 {
     struct ingress_listener *l = MEM_NEW(struct ingress_listener);
-    int res = listener_bind(&l->listener, in->shard, &endpoint->addr);
+    int res = listener_bind(&l->listener, in->shard, &endpoint->addr, in->shard->index != 0);
 
     if (res < 0) {
         mem_give(l);
@@ -68,6 +68,18 @@ int ingress_listen(struct ingress *in, struct ingress_endpoint *endpoint)
     in->listeners = l;
     in->open_listener_count++;
     return 0;
+}
+
+void ingress_unlisten(struct ingress *in, const struct ingress_endpoint *endpoint)
+{
+    struct ingress_listener *l = in->listeners;
+
+    if (l != NULL && l->endpoint == endpoint) {
+        in->listeners = l->next;
+        in->open_listener_count--;
+        listener_unbind(&l->listener);
+        mem_give(l);
+    }
 }
 
 void ingress_start(struct ingress *in)

@@ -79,6 +79,8 @@ void ingress_init(struct ingress *in, struct shard *shard);
 /* Binds on the main thread. A port of 0 is bound once and then the same on every shard. Answers
  * a negative errno. */
 NODISCARD int ingress_listen(struct ingress *in, struct ingress_endpoint *endpoint);
+/* Undoes the last ingress_listen() if it was for this endpoint. */
+void ingress_unlisten(struct ingress *in, const struct ingress_endpoint *endpoint);
 /* Starts to accept; on the shard. */
 void ingress_start(struct ingress *in);
 /* Stops listening, ends sessions that wait for their peer with 421, lets messages under way get

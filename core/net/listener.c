@@ -56,9 +56,9 @@ static void listener_control_done(struct ring_op *op, int32_t res, uint32_t flag
     listener_release_if_idle(l);
 }
 
-int listener_bind(struct listener *l, struct shard *shard, const struct ip_port *addr)
+int listener_bind(struct listener *l, struct shard *shard, const struct ip_port *addr, bool shares)
 {
-    int res = shard->ring.backend->sock_listen(&shard->ring, addr, LISTENER_BACKLOG);
+    int res = shard->ring.backend->sock_listen(&shard->ring, addr, LISTENER_BACKLOG, shares);
 
     if (res < 0) {
         return res;
@@ -67,7 +67,17 @@ int listener_bind(struct listener *l, struct shard *shard, const struct ip_port 
     l->accept.done = listener_accept_done;
     l->control.done = listener_control_done;
     l->retry.fn = listener_retry_fired;
-    return shard->ring.backend->sock_names(&shard->ring, l->fd, &l->addr, NULL);
+    res = shard->ring.backend->sock_names(&shard->ring, l->fd, &l->addr, NULL);
+    if (res < 0) {
+        listener_unbind(l);
+    }
+    return res;
+}
+
+void listener_unbind(struct listener *l)
+{
+    l->shard->ring.backend->fs_close(&l->shard->ring, l->fd);
+    l->fd = -1;
 }
 
 void listener_start(struct listener *l)

@@ -34,9 +34,13 @@ struct listener {
     bool closing;
 };
 
-/* Binds; on the main thread, before the shard runs. A port of 0 becomes the real one in
- * l->addr. Answers a negative errno. */
-NODISCARD int listener_bind(struct listener *l, struct shard *shard, const struct ip_port *addr);
+/* Binds; on the main thread, before the shard runs. The first listener of an address shares it with
+ * nobody who was there before; the other shards' share it with the first. A port of 0 becomes the
+ * real one in l->addr. Answers a negative errno. */
+NODISCARD int listener_bind(struct listener *l, struct shard *shard, const struct ip_port *addr,
+                            bool shares);
+/* Undoes listener_bind(), before listener_start(). */
+void listener_unbind(struct listener *l);
 /* Starts to accept, on the shard. l->accepted must be set. */
 void listener_start(struct listener *l);
 /* Stops to accept; closed() comes from the loop. */

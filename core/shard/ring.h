@@ -120,7 +120,9 @@ struct ring_backend {
 
     int (*sock_open)(struct ring *ring, int family);
     int (*sock_bind)(struct ring *ring, int fd, const struct ip_port *addr);
-    int (*sock_listen)(struct ring *ring, const struct ip_port *addr, int backlog);
+    /* Other sockets may listen on the address afterwards, when they share it. One that does not
+     * share wants to be the first: -EADDRINUSE when anybody listens there already. */
+    int (*sock_listen)(struct ring *ring, const struct ip_port *addr, int backlog, bool shares);
     int (*sock_names)(struct ring *ring, int fd, struct ip_port *local, struct ip_port *peer);
 
     int (*fs_open)(struct ring *ring, const char *path, int flags, unsigned mode);

@@ -40,7 +40,7 @@ void ring_uring_explain(int err, struct buf *why);
 /* The synchronous part of the backend: sockets and start-up files (ring_uring_sys.c). */
 int uring_sock_open(struct ring *ring, int family);
 int uring_sock_bind(struct ring *ring, int fd, const struct ip_port *addr);
-int uring_sock_listen(struct ring *ring, const struct ip_port *addr, int backlog);
+int uring_sock_listen(struct ring *ring, const struct ip_port *addr, int backlog, bool shares);
 int uring_sock_names(struct ring *ring, int fd, struct ip_port *local, struct ip_port *peer);
 int uring_fs_open(struct ring *ring, const char *path, int flags, unsigned mode);
 void uring_fs_close(struct ring *ring, int fd);

@@ -80,9 +80,9 @@ int uring_sock_bind(struct ring *ring, int fd, const struct ip_port *addr)
     return bind(fd, (struct sockaddr *)&ss, len) == 0 ? 0 : -errno;
 }
 
-int uring_sock_listen(struct ring *ring, const struct ip_port *addr, int backlog)
+int uring_sock_listen(struct ring *ring, const struct ip_port *addr, int backlog, bool shares)
 {
-    const int one = 1;
+    const int one = 1, before = shares;
     struct sockaddr_storage ss;
     socklen_t len = uring_sockaddr(addr, &ss);
     int fd = uring_sock_open(ring, addr->ip.family);
@@ -91,8 +91,12 @@ int uring_sock_listen(struct ring *ring, const struct ip_port *addr, int backlog
         return fd;
     }
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
-    if (bind(fd, (struct sockaddr *)&ss, len) != 0 || listen(fd, backlog) != 0) {
+    /* ORDER The kernel refuses an address in use unless both sides share it while the second one
+     * binds: who wants to be the first begins to share when it has the address. */
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &before, sizeof(before));
+    if (bind(fd, (struct sockaddr *)&ss, len) != 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) != 0 ||
+        listen(fd, backlog) != 0) {
         int err = errno;
 
         close(fd);

@@ -7,6 +7,7 @@ macro(e2e_test file)
   set_tests_properties(e2e/${subject} PROPERTIES TIMEOUT 300)
 endmacro()
 
+e2e_test(start_test.py)
 e2e_test(inbound_test.py)
 e2e_test(inbound_policy_test.py)
 e2e_test(inbound_body_test.py)

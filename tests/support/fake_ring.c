@@ -132,10 +132,12 @@ static int fake_sock_bind(struct ring *ring, int fd, const struct ip_port *addr)
     return 0;
 }
 
-static int fake_sock_listen(struct ring *ring, const struct ip_port *addr, int backlog)
+static int fake_sock_listen(struct ring *ring, const struct ip_port *addr, int backlog,
+                            bool shares)
 {
     (void)addr;
     (void)backlog;
+    (void)shares;
     return fake_of(ring)->next_socket++;
 }
 

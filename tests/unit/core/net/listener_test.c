@@ -46,7 +46,7 @@ static int set_up(void **state)
     accepted_count = closed_count = 0;
     closes_on_accept = false;
     fake_ring_set_names(ring(), bound, bound);
-    assert_int_equal(listener_bind(&l, b.list[0], &any), 0);
+    assert_int_equal(listener_bind(&l, b.list[0], &any, false), 0);
     assert_int_equal(l.addr.port, 2525); /* the real one */
     l.accepted = on_accepted;
     l.closed = on_closed;

@@ -74,7 +74,7 @@ static void bytes_echo_over_loopback(void **state)
     int listening, fd;
 
     (void)state;
-    listening = be->sock_listen(&bench.ring, &addr, 16);
+    listening = be->sock_listen(&bench.ring, &addr, 16, false);
     assert_true(listening >= 0);
     assert_int_equal(be->sock_names(&bench.ring, listening, &addr, NULL), 0);
     fd = be->sock_open(&bench.ring, IP_V4);
@@ -121,7 +121,7 @@ static void a_refused_connection_says_so(void **state)
     int listening, fd;
 
     (void)state;
-    listening = be->sock_listen(&bench.ring, &addr, 1);
+    listening = be->sock_listen(&bench.ring, &addr, 1, false);
     assert_true(listening >= 0);
     assert_int_equal(be->sock_names(&bench.ring, listening, &addr, NULL), 0);
     close(listening); /* the port is free, and nobody listens */
@@ -130,6 +130,27 @@ static void a_refused_connection_says_so(void **state)
     assert_true(uring_bench_until(&bench, &connected.done_count, 1));
     assert_int_equal(connected.res, -ECONNREFUSED);
     close(fd);
+}
+
+static void an_address_is_shared_by_those_who_say_so(void **state)
+{
+    const struct ring_backend *be = bench.ring.backend;
+    struct ip_port addr = {.ip = {.family = IP_V4, .bytes = {127, 0, 0, 1}}};
+    int first, second;
+
+    (void)state;
+    first = be->sock_listen(&bench.ring, &addr, 1, false);
+    assert_true(first >= 0);
+    assert_int_equal(be->sock_names(&bench.ring, first, &addr, NULL), 0);
+    assert_int_equal(be->sock_listen(&bench.ring, &addr, 1, false), -EADDRINUSE);
+    second = be->sock_listen(&bench.ring, &addr, 1, true);
+    assert_true(second >= 0);
+    assert_int_equal(be->sock_listen(&bench.ring, &addr, 1, false), -EADDRINUSE);
+    close(first);
+    close(second);
+    first = be->sock_listen(&bench.ring, &addr, 1, false); /* they have left */
+    assert_true(first >= 0);
+    close(first);
 }
 
 static void a_long_stream_passes_through_two_buffers_in_order(void **state)
@@ -517,6 +538,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ON_RING(bytes_echo_over_loopback),
         ON_RING(a_refused_connection_says_so),
+        ON_RING(an_address_is_shared_by_those_who_say_so),
         ON_RING(a_long_stream_passes_through_two_buffers_in_order),
         ON_RING(starved_receives_go_on_in_turn_when_buffers_come_back),
         ON_RING(another_group_is_not_starved),
