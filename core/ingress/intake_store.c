@@ -125,7 +125,7 @@ static void record_reception(struct intake *it, struct intake_item *item)
 static void record_unwound(struct intake *it, struct intake_item *item, struct slice why)
 {
     struct record_outcome outcome = {.type = LOG_BOUNCE, .code = 500};
-    struct record_session session = {0};
+    struct record_session session = {.queue = buf_slice(&item->queue_name)};
     struct buf text = {0};
 
     BUF_LIT(&text, "KumoMTA internal: QueueManager::insert failed during reception: ");

@@ -20,7 +20,7 @@ static void record_fill(struct queue_mgr *mgr, const struct message *m,
         .message = m,
         .size = m->size,
         .num_attempts = m->attempts,
-        .queue = q != NULL ? schedq_name(q) : SLICE(""),
+        .queue = q != NULL ? schedq_name(q) : s->queue,
         .site = s->site,
         .code = o->code,
         .enhanced = {o->enhanced_class, o->enhanced_subject, o->enhanced_detail},
@@ -139,7 +139,8 @@ static void later_keep(struct later_record *later)
     struct slice *all[] = {&o->content,       &o->command,        &o->recipients,
                            &s->site,          &s->egress_pool,    &s->egress_source,
                            &s->source_address, &s->peer_name,     &s->peer_addr,
-                           &s->delivery_protocol, &s->provider,   &later->how.response};
+                           &s->delivery_protocol, &s->provider,   &s->queue,
+                           &later->how.response};
     size_t total = 1;
 
     for (size_t i = 0; i < ARRAY_COUNT(all); i++) {

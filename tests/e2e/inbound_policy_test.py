@@ -406,6 +406,7 @@ class Messages(ringtest.RingTest):
         self.assertEqual(client.mail(), TROUBLE)
         records = daemon.stop()
         self.assertEqual([r["type"] for r in records], ["Reception", "Bounce", "Rejection"])
+        self.assertEqual(records[1]["queue"], "dst.test")
         self.assertEqual(records[1]["response"]["code"], 500)
         self.assertTrue(records[1]["response"]["content"].startswith(
             "KumoMTA internal: QueueManager::insert failed during reception: "), records[1])
