@@ -162,25 +162,49 @@ struct smtp_enhanced smtp_reply_enhanced(const struct smtp_reply *reply)
     return enhanced;
 }
 
+/* The lines of a text, one after the other. */
+struct content {
+    struct slice prefix; /* what is cut off each line that begins with it */
+    struct smtp_enhanced enhanced;
+    bool begun;
+};
+
+static void content_line_put(struct content *c, struct buf *out, struct slice line)
+{
+    struct slice rest;
+
+    if (c->begun) {
+        buf_char(out, '\n');
+    } else if (smtp_enhanced_cut(line, &c->enhanced, &rest)) {
+        c->prefix = slice_head(line, line.len - rest.len);
+    }
+    buf_put(out, slice_starts(line, c->prefix) ? slice_from(line, c->prefix.len) : line);
+    c->begun = true;
+}
+
 void smtp_reply_content_put(struct buf *out, const struct smtp_reply *reply)
 {
-    struct slice line, rest, prefix = {NULL, 0};
-    struct smtp_enhanced enhanced;
-    size_t at = 0;
-    bool is_first = true;
+    struct content c = {0};
+    struct slice line;
 
     buf_reserve(out, reply->raw.len);
-    while (smtp_reply_next_line(reply, &at, &line)) {
-        if (is_first) {
-            if (smtp_enhanced_cut(line, &enhanced, &rest)) {
-                prefix = slice_head(line, line.len - rest.len);
-            }
-        } else {
-            buf_char(out, '\n');
-        }
-        buf_put(out, slice_starts(line, prefix) ? slice_from(line, prefix.len) : line);
-        is_first = false;
+    for (size_t at = 0; smtp_reply_next_line(reply, &at, &line);) {
+        content_line_put(&c, out, line);
     }
+}
+
+struct smtp_enhanced smtp_text_content_put(struct buf *out, struct slice text)
+{
+    struct content c = {0};
+
+    for (bool more = true; more;) {
+        size_t end = slice_find_char(text, '\n');
+
+        content_line_put(&c, out, slice_head(text, end));
+        more = end < text.len;
+        text = slice_from(text, more ? end + 1 : end);
+    }
+    return c.enhanced;
 }
 
 void smtp_single_line_put(struct buf *out, struct slice content)

@@ -75,6 +75,10 @@ NODISCARD bool smtp_reply_next_line(const struct smtp_reply *reply, size_t *at,
 NODISCARD bool smtp_enhanced_cut(struct slice text, struct smtp_enhanced *out,
                                  struct slice *rest_out);
 
+/* The same for a text whose lines end in '\n', without codes: one of our own replies. Answers its
+ * enhanced code. */
+struct smtp_enhanced smtp_text_content_put(struct buf *out, struct slice text);
+
 /* Appends a content on one line: CRLF, LF or a lone CR become one space. */
 void smtp_single_line_put(struct buf *out, struct slice content);
 

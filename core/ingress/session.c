@@ -4,7 +4,6 @@
 #include "core/base/mem.h"
 #include "core/base/uuid.h"
 #include "core/log/log.h"
-#include "proto/smtp_reply.h"
 
 #define STARVED_RETRY_MS 10u
 
@@ -168,42 +167,6 @@ void session_cut(struct session *s)
 }
 
 /* ---- the loop ---- */
-
-static void session_record_refusal(struct session *s)
-{
-    struct smtp_server_reply reply = smtp_server_reply(s->smtp);
-    struct log_record r = {.type = LOG_REJECTION};
-    struct slice recipient = smtp_server_last_recipient(s->smtp);
-    struct slice rest;
-    struct smtp_enhanced enhanced = {0};
-    struct buf peer = {0};
-
-    if (reply.code < 400 || (reply.code == 421 && slice_starts(reply.text, SLICE("4.3.2 ")))) {
-        return;
-    }
-    s->ingress->counters.refusal_count++;
-    if (!smtp_enhanced_cut(reply.text, &enhanced, &rest)) {
-        rest = reply.text;
-    }
-    ip_put(&peer, &s->peer.ip);
-    r.event_ns = ring_wall_ns(&s->ingress->shard->ring);
-    r.sender = smtp_server_sender(s->smtp);
-    if (r.sender.ptr == NULL) {
-        r.sender = SLICE("");
-    }
-    r.recipients = &recipient;
-    r.recipient_count = 1;
-    r.code = reply.code;
-    r.enhanced = (struct log_enhanced){enhanced.class, enhanced.subject, enhanced.detail};
-    r.content = rest;
-    r.command = reply.command;
-    r.peer_name = smtp_server_helo(s->smtp);
-    r.peer_addr = buf_slice(&peer);
-    r.meta = &s->meta;
-    r.session_id = s->id;
-    log_submit(s->ingress->log, &r);
-    buf_free(&peer);
-}
 
 /* Feeds what is there, kept bytes first; the protocol may stop in the middle with a question. */
 static enum smtp_server_step session_feed(struct session *s)

@@ -108,6 +108,9 @@ void session_add_meta(struct session *s);
 /* The options of this session have changed: the protocol's limits follow. */
 void session_set_limits(struct session *s);
 
+/* refusal.c: records the reply that has just been written, if it is one that counts. */
+void session_record_refusal(struct session *s);
+
 /* overlay.c: options for this session alone, on top of the listener's. */
 NODISCARD bool session_overlay(struct session *s, const struct json *table, struct buf *why);
 void session_overlays_free(struct session *s);

@@ -252,13 +252,13 @@ class Rejections(ringtest.RingTest):
               if rcpt.user ~= 'good' then kumo.reject(451, '4.7.1 later') end
             end)
             kumo.on('smtp_server_message_received', function(msg, meta)
-              kumo.reject(554, 'not this\\nnot that')
+              kumo.reject(554, '5.6.0 not this\\n5.6.0 not that\\nat all')
             end)""")
         client = self.client(daemon)
         client.envelope(recipients=["good@dst.test"])
         self.assertEqual(client.cmd("RCPT TO:<bad@dst.test>"), "451 4.7.1 later")
         self.assertEqual(client.cmd("FOO bar").code, 502)
-        self.assertEqual(client.data("x\r\n").text, "554-not this\r\n554 not that\r\n")
+        self.assertEqual(client.data("x\r\n").text, "554-5.6.0 not this\r\n554-5.6.0 not that\r\n554 at all\r\n")
         client.cmd("QUIT")
         rcpt, foo, data = daemon.stop()
         self.assertEqual((rcpt["sender"], rcpt["recipient"]), ("a@src.test", "good@dst.test"))
@@ -268,8 +268,9 @@ class Rejections(ringtest.RingTest):
         self.assertEqual(rcpt["meta"], {"received_from": client.local, "hostname": "mx.test"})
         self.assertEqual(foo["response"]["command"], "FOO bar")
         self.assertEqual((data["sender"], data["recipient"]), ("", ""))
-        self.assertEqual(data["response"], {"code": 554, "enhanced_code": None,
-                                            "content": "not this not that", "command": "DATA"})
+        self.assertEqual(data["response"], {
+            "code": 554, "enhanced_code": {"class": 5, "subject": 6, "detail": 0},
+            "content": "not this not that at all", "command": "DATA"})
         self.assertEqual(len({r["session_id"] for r in (rcpt, foo, data)}), 1)
 
 
