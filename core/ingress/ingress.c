@@ -85,6 +85,7 @@ void ingress_unlisten(struct ingress *in, const struct ingress_endpoint *endpoin
 void ingress_start(struct ingress *in)
 {
     for (struct ingress_listener *l = in->listeners; l != NULL; l = l->next) {
+        l->listener.diag = in->diag;
         listener_start(&l->listener);
     }
 }

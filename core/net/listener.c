@@ -1,7 +1,9 @@
 #include "core/net/listener.h"
 
 #include <errno.h>
+#include <string.h>
 
+#include "core/base/diag.h"
 #include "core/shard/shard.h"
 
 static void listener_control_done(struct ring_op *op, int32_t res, uint32_t flags);
@@ -12,6 +14,29 @@ static void listener_release_if_idle(struct listener *l)
         return;
     }
     ring_close_fd(&l->shard->ring, &l->control, l->fd);
+}
+
+static void listener_tell(struct listener *l, enum diag_level level, const char *what, int err)
+{
+    struct buf addr = {0};
+
+    if (diag_on(l->diag, level, "listener")) {
+        ip_port_put(&addr, &l->addr);
+        diag_say(l->diag, level, "listener", "%.*s: %s%s%s", SLICE_ARG(buf_slice(&addr)), what,
+                 err != 0 ? ": " : "", err != 0 ? strerror(err) : "");
+        buf_free(&addr);
+    }
+}
+
+/* No descriptors, no memory: what is there has to end first. Under a flood every try may fail
+ * after a few peers, and one line about that is enough. */
+static void listener_pause(struct listener *l, int err)
+{
+    if (!l->troubled) {
+        l->troubled = true;
+        listener_tell(l, DIAG_WARN, "accepting pauses", err);
+    }
+    timer_arm(&l->shard->timers, &l->retry, shard_now_ms(l->shard) + LISTENER_RETRY_MS);
 }
 
 static void listener_accept_done(struct ring_op *op, int32_t res, uint32_t flags)
@@ -30,8 +55,8 @@ static void listener_accept_done(struct ring_op *op, int32_t res, uint32_t flags
         listener_release_if_idle(l);
     } else if (res >= 0) {
         ring_accept(&l->shard->ring, &l->accept, l->fd);
-    } else { /* no descriptors, no memory: what is there has to end first */
-        timer_arm(&l->shard->timers, &l->retry, shard_now_ms(l->shard) + LISTENER_RETRY_MS);
+    } else {
+        listener_pause(l, -res);
     }
 }
 
@@ -39,7 +64,13 @@ static void listener_retry_fired(struct timer *t)
 {
     struct listener *l = CONTAINER_OF(t, struct listener, retry);
 
+    if (l->accept.in_flight) {
+        l->troubled = false;
+        listener_tell(l, DIAG_INFO, "accepting again", 0);
+        return;
+    }
     ring_accept(&l->shard->ring, &l->accept, l->fd);
+    timer_arm(&l->shard->timers, &l->retry, shard_now_ms(l->shard) + LISTENER_CALM_MS);
 }
 
 static void listener_control_done(struct ring_op *op, int32_t res, uint32_t flags)

@@ -109,9 +109,10 @@ class Lines:
 
 
 class Daemon:
-    """One ringpostd. `directory` may hold spool and logs of an earlier life."""
+    """One ringpostd. `directory` may hold spool and logs of an earlier life; `starter` is a command
+    that runs the one it is given."""
 
-    def __init__(self, text, directory=None, shards=2, args=(), env=None):
+    def __init__(self, text, directory=None, shards=2, args=(), env=None, starter=()):
         self.owns_directory = directory is None
         self.directory = directory or tempfile.mkdtemp(prefix="ringpost-")
         self.stopped = False
@@ -119,7 +120,7 @@ class Daemon:
         with open(path, "w", encoding="utf-8") as file:
             file.write(text.replace("@DIR@", self.directory))
         self.process = subprocess.Popen(
-            self.command(path, shards, args),
+            [*starter, *self.command(path, shards, args)],
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace",
             env={**os.environ, **(env or {})})
         self.log = Lines(self.process.stderr)
@@ -540,10 +541,11 @@ class RingTest(unittest.TestCase):
         self.addCleanup(sink.close)
         return sink
 
-    def daemon(self, *args, shards=2, directory=None, env=None, daemon_args=(), **named):
+    def daemon(self, *args, shards=2, directory=None, env=None, daemon_args=(), starter=(),
+               **named):
         """A daemon under policy(*args, **named)."""
         daemon = Daemon(policy(*args, **named), directory=directory, shards=shards, env=env,
-                        args=daemon_args)
+                        args=daemon_args, starter=starter)
         self.addCleanup(daemon.end)
         return daemon
 

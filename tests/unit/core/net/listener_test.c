@@ -6,7 +6,9 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <string.h>
 
+#include "core/base/diag.h"
 #include "core/net/listener.h"
 #include "tests/support/shard_bench.h"
 
@@ -85,6 +87,33 @@ static bool accepting(void)
     return fake_ring_count(ring(), RING_ACCEPT) == 1;
 }
 
+/* ---- what the operator hears ---- */
+
+static uint64_t no_time(void *ctx)
+{
+    (void)ctx;
+    return 0;
+}
+
+static void keep_line(void *ctx, struct slice line)
+{
+    buf_put(ctx, line);
+}
+
+/* The one line since the last look. */
+static void assert_said(struct buf *said, const char *line)
+{
+    const char *got;
+
+    buf_char(said, '\0');
+    got = strchr(said->ptr, ' '); /* past the time */
+    assert_non_null(got);
+    assert_string_equal(got + strspn(got, " "), line);
+    buf_clear(said);
+}
+
+/* ---- accepting ---- */
+
 static void one_accept_serves_many_peers(void **state)
 {
     (void)state;
@@ -115,6 +144,36 @@ static void out_of_descriptors_it_tries_again_soon(void **state)
     }
     accept_ends(50, RING_MORE);
     assert_int_equal(accepted_count, 1);
+}
+
+static void wait_ms(uint64_t ms)
+{
+    shard_bench_advance_ms(&b, ms + 1);
+    turn();
+}
+
+static void a_row_of_pauses_is_told_once_and_its_end_once(void **state)
+{
+    struct diag diag;
+    struct buf said = {0};
+
+    (void)state;
+    diag_init(&diag, &said, no_time, keep_line);
+    l.diag = &diag;
+    for (int i = 0; i < 3; i++) {
+        accept_ends(-EMFILE, 0);
+        wait_ms(LISTENER_RETRY_MS);
+        accept_ends(50 + i, RING_MORE);
+        wait_ms(LISTENER_CALM_MS / 2);
+    }
+    assert_said(&said, "WARN listener: 0.0.0.0:2525: accepting pauses: Too many open files\n");
+    wait_ms(LISTENER_CALM_MS);
+    assert_said(&said, "INFO listener: 0.0.0.0:2525: accepting again\n");
+    assert_true(accepting());
+    accept_ends(-ENOMEM, 0);
+    assert_said(&said, "WARN listener: 0.0.0.0:2525: accepting pauses: Cannot allocate memory\n");
+    diag_free(&diag);
+    buf_free(&said);
 }
 
 static void closing_while_it_waits_to_try_again_completes(void **state)
@@ -170,6 +229,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ON_LISTENER(one_accept_serves_many_peers),
         ON_LISTENER(out_of_descriptors_it_tries_again_soon),
+        ON_LISTENER(a_row_of_pauses_is_told_once_and_its_end_once),
         ON_LISTENER(closing_while_it_waits_to_try_again_completes),
         ON_LISTENER(close_comes_after_the_last_accept),
         ON_LISTENER(it_may_be_closed_from_inside_accepted),

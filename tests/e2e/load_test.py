@@ -1,0 +1,240 @@
+#!/usr/bin/env python3
+"""Ten thousand silent peers, a thousand busy ones and all kinds nobody likes, at once: what the
+daemon's memory does, who notices, and how the bad ones end.
+
+Usage: load_test.py BUILD_DIR [--scale N] [unittest arguments]
+
+--scale divides every crowd by N. Memory is judged at scale 1 only: a sanitizer keeps what was
+freed.
+"""
+
+import os
+import resource
+import socket
+import sys
+import time
+
+import load_peers
+import load_support
+import ringtest
+import ringtools
+from load_support import KIB, MIB, Crowd, Loop
+
+SCALE = 1
+
+IDLE_COUNT = 10_000
+BUSY_COUNT = 1_000
+BUSY_MESSAGES = 30    # of each busy connection
+BAD_COUNT = 10        # of each kind
+CHURN_COUNT = 20_000
+CHURN_PHASES = 10
+FEW_DESCRIPTORS = 1024  # the least it starts with
+WARM_MESSAGES = 3_000  # every receive buffer has been in use after them
+
+# What memory may cost. An idle connection: its promise. A bad one: input and output of 64 KiB wait
+# for it, each in a buffer that has doubled. The busy ones: all their messages of 4 KiB may be held
+# for delivery at once.
+IDLE_BYTES_MAX = 4 * KIB
+BAD_BYTES_MAX = 512 * KIB
+BUSY_BYTES_MAX = 32 * MIB
+MESSAGE_BYTES_MAX = 8 * KIB
+CHURN_BYTES_MAX = 16 * MIB
+
+# What peers say before they leave, whether they wait for the answers, and how they go.
+CHURN_KINDS = (
+    ((), False, load_support.reset),
+    ((), False, socket.socket.close),
+    ((b"EHLO x.test\r\n",), True, load_support.reset),
+    ((b"EHLO x.test\r\n", b"QUIT\r\n"), True, socket.socket.close),
+    ((b"MAIL FROM:<a@src.test>\r\n", b"RCPT TO:<b@dst.test>\r\n", b"RSET\r\nMAIL FR"), True,
+     load_support.reset),
+)
+
+# Peers of the network 127.9 are given up soon, all others are not.
+LISTENER = """client_timeout='10min', relay_hosts={'127.0.0.0/8'}, peer={['127.9.0.0/16']={
+    client_timeout='3s', max_message_size=1048576, max_messages_per_connection=100}}"""
+
+QUEUES = """
+kumo.on('get_queue_config', function(domain)
+  local addr = domain == 'slow.test' and '@SLOW@' or '@SINK@'
+  return kumo.make_queue_config{protocol={smtp={mx_list={{name='sink.test', addr=addr}}}}}
+end)
+kumo.on('get_egress_path_config', function()
+  return kumo.make_egress_path{enable_tls='Disabled', prohibited_hosts={}, max_ready=100000}
+end)
+"""
+
+
+def scaled(count):
+    return max(1, count // SCALE)
+
+
+class LoadTest(ringtest.RingTest):
+
+    def setUp(self):
+        self.hard_limit = load_support.raise_descriptor_limit()
+        self.loop = Loop()
+        self.addCleanup(self.loop.close)
+
+    def ringsink(self, *args):
+        sink = ringtools.Sink(os.devnull, 1, *args)
+        self.addCleanup(sink.close)
+        return sink
+
+    def ringload(self, daemon, *args):
+        load = ringtools.Load(daemon.port, os.devnull, *args)
+        self.addCleanup(load.close)
+        return load
+
+    def crowd(self, daemon, count, **named):
+        crowd = Crowd(daemon.port, count, **named)
+        self.addCleanup(crowd.leave)
+        return crowd
+
+    def tell(self, text, *values):
+        print("    " + text % values, file=sys.stderr, flush=True)
+
+    def check_bytes(self, what, got, bound):
+        self.tell("%s: %.1f KiB, at most %.1f", what, got / KIB, bound / KIB)
+        if SCALE == 1:
+            self.assertLessEqual(got, bound, what)
+
+    def warm_up(self, daemon):
+        """After this only connections and messages cost memory."""
+        report = self.ringload(daemon, "--messages", str(WARM_MESSAGES), "--connections",
+                               "8").wait()
+        self.assertEqual(report["accepted"], WARM_MESSAGES, report)
+
+    def idle_count(self):
+        """The daemon needs descriptors for the other peers and for its files, too."""
+        count = scaled(IDLE_COUNT)
+        if count + 4000 > self.hard_limit:
+            self.tell("the hard limit of descriptors is %d: fewer connections", self.hard_limit)
+            count = self.hard_limit - 4000
+        return count
+
+    def probe(self, daemon):
+        """A new peer is greeted and heard; answers the seconds it took."""
+        begin = time.monotonic()
+        with ringtest.Client(daemon.port) as client:
+            self.assertEqual(client.banner.code, 220)
+            self.assertEqual(client.cmd("QUIT").code, 221)
+        return time.monotonic() - begin
+
+
+class Inbound(LoadTest):
+
+    def bad_peers(self, daemon):
+        """Each on its way; answers the gate and what becomes of them."""
+        kinds = scaled(BAD_COUNT) * (load_peers.SLOW + load_peers.WRONG)
+
+        async def make():
+            return load_peers.Gate(len(kinds))
+
+        gate = self.loop.run(make())
+        ends = [(kind, self.loop.start(kind(gate, daemon.port, "127.9.0.%d" % (i % 250 + 1))))
+                for i, kind in enumerate(kinds)]
+        self.loop.run(gate.all_in_place.wait())
+        return gate, ends
+
+    def serve_the_busy(self, daemon):
+        """A thousand connections that all get their mail taken, while others come and go."""
+        count = scaled(BUSY_COUNT)
+        messages = count * BUSY_MESSAGES
+        load = self.ringload(daemon, "--connections", str(count), "--messages", str(messages),
+                             "--first", str(WARM_MESSAGES))
+        probes = [self.probe(daemon)]
+        while load.process.poll() is None:
+            probes.append(self.probe(daemon))
+        report = load.wait()
+        self.assertEqual((report["accepted"], report["connections_lost"],
+                          report["connects_failed"]), (messages, 0, 0), report)
+        self.tell("%d busy connections: %d messages in %.1f s; a 250 took %.0f ms, at most %.0f",
+                  count, messages, report["seconds"], report["latency_us"]["p50"] / 1000,
+                  report["latency_us"]["max"] / 1000)
+        self.tell("%d new connections meanwhile: greeted and gone in %.0f ms at most",
+                  len(probes), 1000 * max(probes))
+        return messages
+
+    def test_nobody_notices_bad_peers_among_thousands(self):
+        expected = WARM_MESSAGES + scaled(BUSY_COUNT) * BUSY_MESSAGES
+        sink, slow_sink = self.ringsink("--stop-after", str(expected)), self.sink()
+        daemon = self.daemon(listener=LISTENER, queue=QUEUES.replace("@SLOW@", slow_sink.address)
+                             .replace("@SINK@", sink.address))
+        pid = daemon.process.pid
+        self.warm_up(daemon)
+        before = load_support.rss(pid)
+        idle = self.crowd(daemon, self.idle_count()).settle()
+        with_idle = load_support.rss(pid)
+        self.check_bytes("one of %d idle connections" % len(idle.sockets),
+                         (with_idle - before) / len(idle.sockets), IDLE_BYTES_MAX)
+        load_support.forget_peak(pid)
+        gate, ends = self.bad_peers(daemon)
+        bad_bytes = load_support.rss_peak(pid) - with_idle
+        self.check_bytes("one of %d bad peers" % len(ends), bad_bytes / len(ends), BAD_BYTES_MAX)
+        messages = self.serve_the_busy(daemon)
+        self.loop.loop.call_soon_threadsafe(gate.opened.set)
+        for kind, end in ends:
+            with self.subTest(kind.__name__):
+                end.result(ringtest.PATIENCE)
+        report, err = sink.process.communicate(timeout=ringtest.PATIENCE)
+        self.assertEqual(sink.process.returncode, 0, (report, err))
+        slow_sink.wait_messages(scaled(BAD_COUNT) * len(load_peers.MAILERS))
+        self.check_bytes("busy and bad peers together, at the peak",
+                         load_support.rss_peak(pid) - with_idle,
+                         BUSY_BYTES_MAX + len(ends) * BAD_BYTES_MAX + messages * MESSAGE_BYTES_MAX)
+        self.assertTrue(idle.is_undisturbed())
+        idle.all_answer()
+
+
+    def test_connections_that_come_and_go_by_thousands_leave_nothing_behind(self):
+        daemon = self.daemon(listener=LISTENER, sink=self.ringsink())
+        pid = daemon.process.pid
+        self.warm_up(daemon)
+        descriptors = load_support.descriptor_count(pid)
+        before = load_support.rss(pid)
+        load_support.forget_peak(pid)
+        count = scaled(CHURN_COUNT // CHURN_PHASES)
+        with ringtest.Client(daemon.port) as witness:
+            for phase in range(CHURN_PHASES):
+                words, served, how = CHURN_KINDS[phase % len(CHURN_KINDS)]
+                crowd = Crowd(daemon.port, count, words=words)
+                crowd.settle(count if served else 0)
+                crowd.leave(how)
+                witness.mailed()
+        load_support.wait_until(lambda: load_support.descriptor_count(pid) == descriptors,
+                                "connections whose peers are gone")
+        self.check_bytes("%d connections at once, %d in all, at the peak" % (
+            count, count * CHURN_PHASES), load_support.rss_peak(pid) - before,
+            CHURN_BYTES_MAX)
+        self.probe(daemon)
+
+    def test_without_descriptors_accepting_pauses_and_mail_goes_on(self):
+        sink = self.sink()
+        daemon = self.daemon(listener=LISTENER, sink=sink, queue_options="retry_interval='1s'",
+                             starter=("prlimit", "--nofile=%d" % FEW_DESCRIPTORS))
+        client = self.client(daemon)
+        client.mailed("Subject: before\r\n\r\nx\r\n")
+        sink.wait_messages(1)
+        crowd = self.crowd(daemon, FEW_DESCRIPTORS + 100)
+        daemon.log.wait("WARN listener: .*: accepting pauses: Too many open files")
+        client.mailed("Subject: meanwhile\r\n\r\nx\r\n")
+        crowd.leave_served(FEW_DESCRIPTORS // 2)
+        crowd.settle()
+        daemon.log.wait("INFO listener: .*: accepting again")
+        self.probe(daemon)
+        client.mailed("Subject: after\r\n\r\nx\r\n")
+        sink.wait_messages(3)
+
+
+def main():
+    global SCALE  # pylint: disable=global-statement
+    if "--scale" in sys.argv:
+        at = sys.argv.index("--scale")
+        SCALE = int(sys.argv[at + 1])
+        del sys.argv[at:at + 2]
+    ringtest.main()
+
+
+if __name__ == "__main__":
+    main()
