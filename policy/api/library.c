@@ -97,6 +97,7 @@ static void library_open(lua_State *L)
     api_conn_meta_open(L);
     api_make_message_open(L);
     api_setup_open(L);
+    api_time_open(L);
     api_dns_open(L);
     api_memo_open(L);
     api_domain_map_open(L);

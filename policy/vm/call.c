@@ -85,6 +85,11 @@ void vm_push_bool(struct vm_call *c, bool v)
     arg_add(c, VM_ARG_BOOL)->boolean = v;
 }
 
+void vm_push_time_delta(struct vm_call *c, int64_t ns)
+{
+    arg_add(c, VM_ARG_TIME_DELTA)->integer = ns;
+}
+
 void vm_push_strings(struct vm_call *c, const struct slice *items, uint32_t count)
 {
     struct vm_arg *a = arg_add(c, VM_ARG_STRINGS);
@@ -163,6 +168,9 @@ static void push_arg(lua_State *L, const struct vm_call *c, const struct vm_arg 
         break;
     case VM_ARG_META:
         object_push_meta(c->state, L, a->meta);
+        break;
+    case VM_ARG_TIME_DELTA:
+        vm_time_delta_push(L, a->integer);
         break;
     }
 }

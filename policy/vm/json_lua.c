@@ -225,14 +225,15 @@ bool vm_json_read(lua_State *L, int idx, struct json_doc *doc, struct json **out
 
 struct slice vm_json_text(lua_State *L, int idx)
 {
-    struct buf *out = vm_scratch(L);
     struct buf *why = vm_scratch2(L);
     struct json_doc *doc;
     struct json *tree;
+    struct buf *out;
     size_t len;
     const char *s;
 
     if (lua_type(L, idx) == LUA_TSTRING) { /* by far the most common */
+        out = vm_scratch(L);
         s = lua_tolstring(L, idx, &len);
         json_write_string(out, slice_of(s, len));
         return buf_slice(out);
@@ -241,6 +242,7 @@ struct slice vm_json_text(lua_State *L, int idx)
     if (!vm_json_read(L, idx, doc, &tree, why)) {
         vm_raise(L, "serialize error: %.*s", SLICE_ARG(buf_slice(why)));
     }
+    out = vm_scratch(L); /* only now: objects spell themselves out in it */
     json_write(out, tree);
     return buf_slice(out);
 }

@@ -15,12 +15,13 @@ static int json_encode_pretty(lua_State *L)
 {
     struct json_doc *doc = vm_scratch_doc(L);
     struct buf *why = vm_scratch2(L);
-    struct buf *out = vm_scratch(L);
     struct json *tree;
+    struct buf *out;
 
     if (!vm_json_read(L, 1, doc, &tree, why)) {
         vm_raise(L, "serialize error: %.*s", SLICE_ARG(buf_slice(why)));
     }
+    out = vm_scratch(L); /* only now: objects spell themselves out in it */
     json_write_pretty(out, tree);
     vm_push_slice(L, buf_slice(out));
     return 1;

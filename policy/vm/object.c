@@ -294,6 +294,11 @@ void vm_address_push(lua_State *L, struct slice kept)
     }
 }
 
+void vm_time_delta_push(lua_State *L, int64_t ns)
+{
+    *(int64_t *)vm_class_new(L, VM_CLASS_TIME_DELTA, sizeof(ns)) = ns;
+}
+
 void object_open(lua_State *L)
 {
     static const luaL_Reg own_meta[] = {{"__gc", message_gc}, {NULL, NULL}};
@@ -303,4 +308,5 @@ void object_open(lua_State *L)
     vm_class_share(L, VM_CLASS_OWN_MESSAGE, VM_CLASS_MESSAGE);
     vm_class_open(L, VM_CLASS_CONN_META, "conn_meta", NULL, NULL);
     vm_class_open(L, VM_CLASS_ADDRESS, "EnvelopeAddress", NULL, NULL);
+    vm_class_open(L, VM_CLASS_TIME_DELTA, "TimeDelta", NULL, NULL);
 }

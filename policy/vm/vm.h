@@ -129,6 +129,7 @@ void vm_push_optional(struct vm_call *c, struct slice s, bool present); /* nil w
 void vm_push_int(struct vm_call *c, int64_t v);
 void vm_push_bool(struct vm_call *c, bool v);
 void vm_push_nil(struct vm_call *c);
+void vm_push_time_delta(struct vm_call *c, int64_t ns);
 void vm_push_strings(struct vm_call *c, const struct slice *items, uint32_t count);
 void vm_push_json(struct vm_call *c, const struct json *v);    /* as tables; null is nil */
 void vm_push_address(struct vm_call *c, struct slice addr);   /* an EnvelopeAddress */

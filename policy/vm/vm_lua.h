@@ -79,6 +79,7 @@ enum vm_class {
     VM_CLASS_CONN_META,
     VM_CLASS_ADDRESS,   /* EnvelopeAddress; the bytes are its kept form, see proto/address.h */
     VM_CLASS_INTEGER,   /* an int64 that no double holds */
+    VM_CLASS_TIME_DELTA, /* int64 nanoseconds, signed */
     VM_CLASS_OTHER,     /* policy/api numbers its own from here */
     VM_CLASS_MAX = 48
 };
@@ -120,6 +121,8 @@ struct meta *vm_conn_meta_edit(lua_State *L, int idx);
 
 /* Pushes an EnvelopeAddress; `kept` as proto/address.h keeps it. */
 void vm_address_push(lua_State *L, struct slice kept);
+/* Pushes a TimeDelta. */
+void vm_time_delta_push(lua_State *L, int64_t ns);
 
 /* ---- JSON ---- */
 

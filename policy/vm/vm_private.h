@@ -223,7 +223,8 @@ void budget_stop(struct vm_state *st);
 /* ---- calls ---- */
 
 enum vm_arg_kind { VM_ARG_NIL = 0, VM_ARG_BOOL, VM_ARG_INT, VM_ARG_STRING, VM_ARG_STRINGS,
-                   VM_ARG_ADDRESS, VM_ARG_JSON, VM_ARG_MESSAGE, VM_ARG_META };
+                   VM_ARG_ADDRESS, VM_ARG_JSON, VM_ARG_MESSAGE, VM_ARG_META,
+                   VM_ARG_TIME_DELTA };
 
 struct vm_arg {
     uint8_t kind; /* enum vm_arg_kind */
