@@ -162,6 +162,7 @@ static void engine_wire(struct engine *e)
     e->relogger.diag = &e->diag;
     e->relogger.log = e->log;
     queue_mgr_init(&e->queue, &e->shard);
+    e->queue.diag = &e->diag;
     e->queue.vm = e->vm;
     e->queue.configs = &e->configs;
     e->queue.spool = e->spool;
@@ -273,6 +274,7 @@ void engine_cut(struct engine *e)
 {
     ingress_cut(&e->ingress);
     egress_cut(&e->egress);
+    queue_mgr_cut(&e->queue);
 }
 
 void engine_close(struct engine *e)

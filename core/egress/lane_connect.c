@@ -40,8 +40,7 @@ static void lane_fail_queue(struct lane *l, const struct addr_judgement *j, stru
     };
     struct queue_requeue how = {.reason = verdict_reason(j->verdict),
                                 .attempted = true,
-                                .logged = true,
-                                .response = text};
+                                .logged = true};
     struct record_session session;
     struct message *m = l->m;
 
@@ -120,8 +119,7 @@ static void lane_bulk_delay(struct readyq *rq, const struct record_session *sess
                                      .content = text};
     struct queue_requeue how = {.reason = INSERT_TOO_MANY_CONNECTION_FAILURES,
                                 .attempted = true,
-                                .logged = true,
-                                .response = text};
+                                .logged = true};
     struct message *m;
 
     for (uint32_t left = rq->ready_count; left > 0 && (m = readyq_pop(rq)) != NULL; left--) {

@@ -30,8 +30,7 @@ void lane_fail_message(struct lane *l, uint16_t code, struct slice content)
         .type = LOG_TRANSIENT_FAILURE, .code = code, .content = content};
     struct queue_requeue how = {.reason = INSERT_LOGGED_TRANSIENT_FAILURE,
                                 .attempted = true,
-                                .logged = true,
-                                .response = content};
+                                .logged = true};
     struct record_session session;
     struct message *m = l->m;
 
@@ -226,18 +225,22 @@ static void lane_retry_rest(struct lane *l, const struct record_outcome *outcome
     struct queue_requeue how = {
         .reason = INSERT_LOGGED_TRANSIENT_FAILURE, .attempted = true, .logged = true};
     struct message *m = l->m;
+    struct buf line = {0};
 
     for (uint32_t i = 0; i < count; i++) {
         queue_record(queue, m, &outcomes[i], session);
         if (outcomes[i].type == LOG_TRANSIENT_FAILURE) {
-            how.response = outcomes[i].content;
+            buf_clear(&line);
+            record_line_put(&line, &outcomes[i]);
         }
     }
+    how.response = buf_slice(&line);
     if (lane_has(l, RECIPIENT_SETTLED)) {
         lane_reduce_recipients(l);
     }
     lane_forget_message(l);
     queue_retry(queue, m, &how);
+    buf_free(&line);
 }
 
 /* The message stays held, without those that have their outcome. */

@@ -3,8 +3,6 @@
 #include "core/egress/lane.h"
 #include "core/queue/records.h"
 
-#define RETRY_REASON INSERT_LOGGED_TRANSIENT_FAILURE
-
 static void promotion_free(struct promotion *p)
 {
     p->eg->promotion_count--;
@@ -24,11 +22,21 @@ static void promotion_fail(struct promotion *p, struct slice content)
                                      .enhanced_detail = 4,
                                      .content = content};
     struct record_session session = {.egress_pool = schedq_pool_name(message_queue(m))};
-    struct queue_requeue how = {
-        .reason = RETRY_REASON, .attempted = true, .logged = true, .response = content};
+    struct queue_requeue how = {.reason = INSERT_FAILED_TO_INSERT_INTO_READY_QUEUE,
+                                .attempted = true,
+                                .logged = true};
+    static const struct slice internal = SLICE_INIT("KumoMTA internal: ");
+    struct buf line = {0};
 
+    buf_printf(&line, "451 4.4.4 KumoMTA internal: %.*s error while inserting into ready queue: ",
+               SLICE_ARG(schedq_name(message_queue(m))));
+    buf_put(&line, slice_eq(slice_head(content, internal.len), internal)
+                       ? slice_from(content, internal.len)
+                       : content);
+    how.response = buf_slice(&line);
     promotion_free(p);
     queue_fail(eg->queue, m, &outcome, &session, &how);
+    buf_free(&line);
 }
 
 static void promotion_unresolved(struct promotion *p, struct slice name, const struct buf *why)
@@ -51,7 +59,7 @@ static void promotion_without_source(struct promotion *p)
     if (p->was_full) {
         struct queue_requeue how = {
             .reason = INSERT_READY_QUEUE_WAS_FULL,
-            .response = SLICE_INIT("451 4.4.4 KumoMTA internal: all ready queues are full"),
+            .unheard = true,
         };
         struct egress *eg = p->eg;
         struct message *m = p->m;

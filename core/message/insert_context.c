@@ -75,6 +75,14 @@ const char *insert_reason_text(enum insert_reason reason)
     return texts[reason];
 }
 
+uint32_t insert_context_list(const struct message *m, struct slice out[INSERT_CONTEXT_MAX])
+{
+    for (unsigned i = 0; i < m->context_count; i++) {
+        out[i] = slice_str(insert_reason_text(reason_at(m, i)));
+    }
+    return m->context_count;
+}
+
 void insert_context_put(const struct message *m, struct buf *out)
 {
     for (unsigned i = 0; i < m->context_count; i++) {

@@ -34,5 +34,7 @@ PURE bool insert_context_is(const struct message *m, enum insert_reason reason);
 PURE bool insert_context_quiet(const struct message *m);
 
 const char *insert_reason_text(enum insert_reason reason);
+/* The texts, in order; answers how many. */
+uint32_t insert_context_list(const struct message *m, struct slice out[INSERT_CONTEXT_MAX]);
 /* "Received, ScheduledForLater", appended. */
 void insert_context_put(const struct message *m, struct buf *out);

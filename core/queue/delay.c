@@ -1,11 +1,13 @@
 /* Messages that wait: due times, promotion, retries, expiry. */
 #include "core/queue/delay.h"
 
+#include "core/base/diag.h"
 #include "core/base/duration.h"
 #include "core/base/mem.h"
 #include "core/base/time_text.h"
 #include "core/limit/ledger.h"
 #include "core/message/schedule.h"
+#include "core/queue/event.h"
 #include "core/queue/load.h"
 #include "core/queue/records.h"
 
@@ -116,8 +118,11 @@ static void state_changed(struct spool_change *c, enum spool_err err)
     struct state_change *sc = CONTAINER_OF(c, struct state_change, change);
     struct queue_mgr *mgr = sc->mgr;
 
-    /* Not written means: tried earlier than needed after a restart. Nothing is lost by it. */
-
+    /* Not written means: after a restart it is tried earlier than needed, and as it was before. */
+    if (err != SPOOL_OK && err != SPOOL_E_GONE) {
+        diag_error(mgr->diag, "queue", "the state of a message in queue %.*s was not saved: %s",
+                   SLICE_ARG(buf_slice(&sc->queue)), spool_err_text(err));
+    }
     buf_free(&sc->blob);
     buf_free(&sc->queue);
     mem_give(sc);
@@ -304,15 +309,25 @@ static void message_outlived(struct queue_mgr *mgr, struct message *m)
     message_load(mgr->spool, &o->load, m, outlived_loaded);
 }
 
+/* Found in the spool, or from another queue: it may be older than this queue allows. */
+static bool place_outlived(const struct queue_mgr *mgr, const struct message *m, bool moved)
+{
+    return (moved || insert_context_is(m, INSERT_ENUMERATED)) && !mgr->draining &&
+           message_age_ms(m, ring_wall_ns(&mgr->shard->ring)) >=
+               schedq_config(m->owner)->max_age / 1000000u;
+}
+
 void queue_place(struct queue_mgr *mgr, struct message *m)
 {
-    struct schedq *q = m->owner;
+    const struct schedq *q = m->owner;
+    const bool moved = (m->flags & MESSAGE_MOVED) != 0;
 
     if (q->state != SCHEDQ_READY) {
         queue_hold(mgr, m);
-    } else if (insert_context_is(m, INSERT_ENUMERATED) && !mgr->draining &&
-               message_age_ms(m, ring_wall_ns(&mgr->shard->ring)) >=
-                   schedq_config(q)->max_age / 1000000u) {
+        return;
+    }
+    m->flags &= (uint8_t)~MESSAGE_MOVED;
+    if (place_outlived(mgr, m, moved)) {
         message_outlived(mgr, m);
     } else if (m->due_ms > wall_ms(mgr)) {
         if (insert_context_is(m, INSERT_RECEIVED) && m->content != NULL &&
@@ -334,10 +349,19 @@ struct rate_wait {
     struct message *m;
 };
 
-static void promote_now(struct queue_mgr *mgr, struct message *m)
+void queue_promote_now(struct queue_mgr *mgr, struct message *m)
 {
     mgr->counters.promoted_count++;
     mgr->promoter->promote(mgr->promoter_ctx, m);
+}
+
+static void promote_asking(struct queue_mgr *mgr, struct message *m)
+{
+    if (!mgr->draining && queue_event_heard(mgr, VM_HOOK_throttle_insert_ready_queue)) {
+        queue_event_promote(mgr, m);
+    } else {
+        queue_promote_now(mgr, m);
+    }
 }
 
 static void rate_answered(struct queue_mgr *mgr, struct message *m, uint64_t wait_ns)
@@ -346,14 +370,19 @@ static void rate_answered(struct queue_mgr *mgr, struct message *m, uint64_t wai
         .reason = INSERT_MESSAGE_RATE_THROTTLE,
         .has_delay = true,
         .delay_ms = gcra_whole_s(wait_ns) * 1000u,
-        .response = SLICE_INIT("451 4.4.1 KumoMTA internal: scheduled queue throttled"),
     };
+    struct buf *line = &mgr->scratch;
 
     if (wait_ns == 0) {
-        promote_now(mgr, m);
-    } else {
-        queue_retry(mgr, m, &how);
+        promote_asking(mgr, m);
+        return;
     }
+    buf_clear(line);
+    buf_printf(line, "451 4.4.4 KumoMTA internal: %.*s throttled message rate, delay=",
+               SLICE_ARG(schedq_name(m->owner)));
+    duration_put(line, how.delay_ms * 1000000u);
+    how.response = buf_slice(line);
+    queue_retry(mgr, m, &how);
 }
 
 static void rate_answered_later(struct token_ask *ask, uint64_t wait_ns)
@@ -388,16 +417,22 @@ static void promote_at_rate(struct queue_mgr *mgr, struct message *m)
 
 void queue_promote(struct queue_mgr *mgr, struct message *m)
 {
-    if (mgr->draining) { /* it is in the spool, and that is where it stays */
-        schedq_leave(m);
-        message_free(&m);
-        return;
-    }
-    if (schedq_config(m->owner)->has_max_message_rate) {
+    if (mgr->draining) {
+        queue_rest(mgr, m);
+    } else if (schedq_config(m->owner)->has_max_message_rate) {
         promote_at_rate(mgr, m);
     } else {
-        promote_now(mgr, m);
+        promote_asking(mgr, m);
     }
+}
+
+void queue_rest(struct queue_mgr *mgr, struct message *m)
+{
+    if (m->content != NULL && m->content->envelope_dirty) {
+        queue_save_state(mgr, m);
+    }
+    schedq_leave(m);
+    message_free(&m);
 }
 
 /* ---- back from the promoter ---- */
@@ -425,6 +460,22 @@ static bool attempt_expires(struct queue_mgr *mgr, struct message *m, uint64_t d
 
 void queue_retry(struct queue_mgr *mgr, struct message *m, const struct queue_requeue *how)
 {
+    mgr->counters.retried_count++;
+    if (how->logged) {
+        insert_context_add(m, INSERT_LOGGED_TRANSIENT_FAILURE);
+    }
+    if (!how->logged || how->reason != INSERT_LOGGED_TRANSIENT_FAILURE) {
+        insert_context_add(m, how->reason);
+    }
+    if (!how->unheard && queue_event_heard(mgr, VM_HOOK_requeue_message)) {
+        queue_event_requeue(mgr, m, how);
+    } else {
+        queue_requeue_now(mgr, m, how);
+    }
+}
+
+void queue_requeue_now(struct queue_mgr *mgr, struct message *m, const struct queue_requeue *how)
+{
     struct retry_schedule rs = schedq_retry(m->owner);
     uint64_t random = ring_random(&mgr->shard->ring);
     uint64_t now_ms = wall_ms(mgr);
@@ -435,12 +486,6 @@ void queue_retry(struct queue_mgr *mgr, struct message *m, const struct queue_re
 
     if (m->content != NULL && m->content->schedule != NULL) {
         due_ms = schedule_adjust_ms(m->content->schedule, mgr->zones, due_ms);
-    }
-    mgr->counters.retried_count++;
-    if (how->logged) {
-        insert_context_add(m, INSERT_LOGGED_TRANSIENT_FAILURE);
-    } else {
-        insert_context_add(m, how->reason);
     }
     if (how->attempted) {
         if (attempt_expires(mgr, m, delay_ms, due_ms)) {
@@ -491,5 +536,9 @@ void queue_insert_found(struct queue_mgr *mgr, struct message *m, struct slice q
     schedq_join(schedq_get(mgr, queue_name), m);
     insert_context_clear(m);
     insert_context_add(m, INSERT_ENUMERATED);
-    queue_place(mgr, m);
+    if (!mgr->draining && queue_event_heard(mgr, VM_HOOK_spool_message_enumerated)) {
+        queue_event_found(mgr, m);
+    } else {
+        queue_place(mgr, m);
+    }
 }

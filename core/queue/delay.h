@@ -10,3 +10,9 @@
 /* Persists attempts, due time and, where they changed, envelope and metadata. The message may be
  * freed right after. */
 void queue_save_state(struct queue_mgr *mgr, struct message *m);
+/* Nothing is promoted any more: the message is let go of and stays in the spool. */
+void queue_rest(struct queue_mgr *mgr, struct message *m);
+/* After throttle_insert_ready_queue. */
+void queue_promote_now(struct queue_mgr *mgr, struct message *m);
+/* After requeue_message: delay, expiry, the wait. */
+void queue_requeue_now(struct queue_mgr *mgr, struct message *m, const struct queue_requeue *how);

@@ -27,6 +27,7 @@
 #include "core/shard/shard.h"
 #include "spool/spool.h"
 
+struct diag;
 struct ledger;
 struct log;
 struct queue_mgr;
@@ -47,8 +48,19 @@ struct queue_counters {
     uint64_t retried_count;
 };
 
+/* Messages that the policy is asked about (event.h): those under way, and those whose turn has
+ * not come. */
+struct queue_events {
+    struct dlist running, requeued; /* struct queue_event */
+    struct dlist promoted, found;   /* struct message, by timer.link */
+    struct dlist moved;             /* struct message: to be placed in its new queue */
+    struct post next;
+    uint32_t running_count;
+};
+
 struct queue_mgr {
     struct shard *shard;
+    struct diag *diag; /* may be NULL */
     struct vm *vm;
     struct config_resolver *configs;
     struct spool *spool;
@@ -62,12 +74,14 @@ struct queue_mgr {
     struct timer maintain;   /* refresh and reap, every QUEUE_MAINTAIN_MS */
     struct buf scratch;
     struct buf outcome;      /* scratch of queue_finish() */
+    struct queue_events events;
     uint64_t waiting_count;  /* messages in all queues that are not promoted */
-    uint64_t pending_writes; /* changes and reads under way in the spool */
+    uint64_t pending_writes; /* changes, reads and events under way */
     struct queue_counters counters;
     void (*settled)(void *ctx); /* of queue_mgr_settled(), while it waits */
     void *settled_ctx;
     bool draining;           /* nothing is promoted any more */
+    bool cut;                /* and no handler is waited for */
 };
 
 #define QUEUE_MAINTAIN_MS 10000u
@@ -77,6 +91,8 @@ void queue_mgr_init(struct queue_mgr *mgr, struct shard *shard);
 void queue_mgr_start(struct queue_mgr *mgr);
 /* Stops promoting; waiting messages stay in the spool. */
 void queue_mgr_drain(struct queue_mgr *mgr);
+/* Stopping takes too long: handlers under way are abandoned. */
+void queue_mgr_cut(struct queue_mgr *mgr);
 /* done() when no record or change of the queues is under way any more, perhaps at once. */
 void queue_mgr_settled(struct queue_mgr *mgr, void (*done)(void *ctx), void *ctx);
 void queue_mgr_free(struct queue_mgr *mgr);
@@ -107,9 +123,11 @@ struct queue_requeue {
     bool attempted;      /* counts as an attempt: back-off, expiry by the schedule */
     bool logged;         /* a TransientFailure record tells the story already */
     bool has_delay;      /* otherwise, when not attempted, up to a minute at random */
+    bool unheard;        /* requeue_message is not asked */
     uint64_t delay_ms;
-    struct slice response; /* for requeue_message: one line */
+    struct slice response; /* for requeue_message: one line; queue_fail() makes it when empty */
 };
+/* requeue_message may change the message, and the queue that it goes to. */
 void queue_retry(struct queue_mgr *mgr, struct message *m, const struct queue_requeue *how);
 /* Straight back for another choice of path, without a delay. */
 void queue_reinsert(struct queue_mgr *mgr, struct message *m, enum insert_reason reason);

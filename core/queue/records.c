@@ -109,6 +109,21 @@ void queue_record(struct queue_mgr *mgr, const struct message *m,
     with_record(mgr, m, outcome, session, submit, NULL);
 }
 
+void record_line_put(struct buf *out, const struct record_outcome *o)
+{
+    buf_printf(out, "%u ", o->code);
+    if (o->enhanced_class != 0) {
+        buf_printf(out, "%u.%u.%u ", o->enhanced_class, o->enhanced_subject, o->enhanced_detail);
+    }
+    for (size_t i = 0; i < o->content.len; i++) {
+        char c = o->content.ptr[i];
+
+        if (c != '\r') {
+            buf_char(out, c == '\n' ? ' ' : c);
+        }
+    }
+}
+
 /* ---- records of messages whose content has to be read first ---- */
 
 struct later_record {
@@ -166,6 +181,7 @@ static void later_loaded(struct message_load *load, enum spool_err err)
         m->content = message_content_new();
         message_set_sender(m, slice_str(spool_err_text(err)));
         m->content->envelope_dirty = false;
+        later->how.unheard = true; /* a handler must not take this for the message */
     }
     if (later->finishes) {
         queue_finish(mgr, m, &later->outcome, 1, &later->session);
@@ -198,12 +214,20 @@ static void record_later(struct queue_mgr *mgr, struct message *m,
 void queue_fail(struct queue_mgr *mgr, struct message *m, const struct record_outcome *outcome,
                 const struct record_session *session, const struct queue_requeue *how)
 {
+    struct queue_requeue own = *how;
+    struct buf line = {0};
+
     if (m->content == NULL) {
         record_later(mgr, m, outcome, session, how);
         return;
     }
     queue_record(mgr, m, outcome, session);
-    queue_retry(mgr, m, how);
+    if (own.response.len == 0) {
+        record_line_put(&line, outcome);
+        own.response = buf_slice(&line);
+    }
+    queue_retry(mgr, m, &own);
+    buf_free(&line);
 }
 
 void queue_finish(struct queue_mgr *mgr, struct message *m, const struct record_outcome *outcomes,

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/base/buf.h"
 #include "core/base/slice.h"
 #include "core/log/record.h"
 
@@ -50,6 +51,8 @@ struct settled_message {
     uint32_t size;
 };
 
+/* "451 4.4.1 what was said", appended: the line that requeue_message gets. */
+void record_line_put(struct buf *out, const struct record_outcome *outcome);
 /* Writes a record that does not end the message, whose content is loaded. */
 void queue_record(struct queue_mgr *mgr, const struct message *m,
                   const struct record_outcome *outcome, const struct record_session *session);

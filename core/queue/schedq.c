@@ -1,6 +1,7 @@
 #include "core/queue/schedq.h"
 
 #include "core/base/mem.h"
+#include "core/queue/event.h"
 
 static struct slice schedq_key(const struct hmap_node *node)
 {
@@ -240,6 +241,7 @@ void queue_mgr_init(struct queue_mgr *mgr, struct shard *shard)
     hmap_init(&mgr->queues, schedq_key, ring_random(&shard->ring));
     hmap_init(&mgr->pools, pool_key, ring_random(&shard->ring));
     mgr->maintain.fn = queue_maintain;
+    queue_events_init(mgr);
 }
 
 void queue_mgr_start(struct queue_mgr *mgr)
@@ -252,6 +254,7 @@ void queue_mgr_drain(struct queue_mgr *mgr)
 {
     mgr->draining = true;
     timer_cancel(&mgr->shard->timers, &mgr->maintain);
+    queue_events_drain(mgr);
 }
 
 void queue_write_done(struct queue_mgr *mgr)
@@ -292,6 +295,7 @@ void queue_mgr_free(struct queue_mgr *mgr)
     struct hmap_node *next;
 
     queue_drop_waiting(mgr);
+    queue_events_free(mgr);
     for (struct hmap_node *n = hmap_first(&mgr->queues); n != NULL; n = next) {
         struct schedq *q = CONTAINER_OF(n, struct schedq, node);
 

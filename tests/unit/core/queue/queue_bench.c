@@ -1,6 +1,7 @@
 #include "tests/unit/core/queue/queue_bench.h"
 
 #include "core/base/mem.h"
+#include "policy/api/api.h"
 
 static void promote(void *ctx, struct message *m)
 {
@@ -101,6 +102,18 @@ static void spool_stop(struct queue_bench *b)
     spool_store_close(&b->store);
 }
 
+static uint64_t said_when(void *ctx)
+{
+    return 0;
+}
+
+static void said_what(void *ctx, struct slice line)
+{
+    struct queue_bench *b = ctx;
+
+    buf_put(&b->said, slice_from(line, slice_find_char(line, ' ') + 1));
+}
+
 void queue_bench_open(struct queue_bench *b, const char *policy)
 {
     static const uint8_t node[6] = {2, 0, 0, 0, 0, 1};
@@ -112,7 +125,8 @@ void queue_bench_open(struct queue_bench *b, const char *policy)
     *b = (struct queue_bench){0};
     shard_bench_open(&b->shards, 1, 1);
     sh = b->shards.list[0];
-    if (!policy_load(SLICE("policy.lua"), slice_str(policy), false, &b->policy, &why) ||
+    if (!policy_load_library(api_library(), SLICE("policy.lua"), slice_str(policy), false,
+                             &b->policy, &why) ||
         !vm_open(sh, b->policy, &limits, &b->vm, &why)) {
         fail_msg("%.*s", (int)why.len, why.ptr);
     }
@@ -124,7 +138,9 @@ void queue_bench_open(struct queue_bench *b, const char *policy)
     b->sink.write = record_written;
     log_add_sink(b->log, &b->sink);
     message_ids_init(&b->ids, 0, 0, node);
+    diag_init(&b->diag, b, said_when, said_what);
     queue_mgr_init(&b->mgr, sh);
+    b->mgr.diag = &b->diag;
     b->mgr.vm = b->vm;
     b->mgr.configs = &b->configs;
     b->mgr.spool = b->spool;
@@ -143,7 +159,6 @@ void queue_bench_close(struct queue_bench *b)
         schedq_leave(m);
         message_free(&m);
     }
-    assert_int_equal(b->mgr.waiting_count, 0);
     queue_mgr_drain(&b->mgr);
     spool_stop(b);
     queue_mgr_free(&b->mgr);
@@ -155,6 +170,8 @@ void queue_bench_close(struct queue_bench *b)
     policy_free(&b->policy);
     buf_free(&b->records);
     buf_free(&b->text);
+    buf_free(&b->said);
+    diag_free(&b->diag);
     shard_bench_close(&b->shards);
 }
 

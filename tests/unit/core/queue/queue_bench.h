@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "core/base/diag.h"
 #include "core/limit/ledger.h"
 #include "core/log/log.h"
 #include "core/queue/records.h"
@@ -36,6 +37,8 @@ struct queue_bench {
     uint32_t forgotten_count;
     struct buf records; /* "TYPE CODE CLASS.SUBJECT.DETAIL CONTENT [SITE]\n", the newest last */
     struct buf text;    /* scratch of the accessors */
+    struct diag diag;
+    struct buf said;    /* lines of diag, without their time */
 };
 
 /* `policy` is Lua. */
