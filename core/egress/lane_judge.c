@@ -1,4 +1,5 @@
 /* smtp_client_rewrite_delivery_status: the policy has the last word on what a reply means. */
+#include "core/base/diag.h"
 #include "core/egress/lane.h"
 #include "policy/vm/vm.h"
 
@@ -50,6 +51,16 @@ static void reply_put(struct buf *out, const struct smtp_outcome *o)
     }
 }
 
+static void verdict_complain(struct lane *l, struct slice text)
+{
+    char id[MESSAGE_ID_TEXT];
+
+    message_id_text(l->m->id, id);
+    diag_error(l->rq->eg->queue->diag, "egress",
+               "message %.*s: smtp_client_rewrite_delivery_status: %.*s", (int)sizeof(id), id,
+               SLICE_ARG(text));
+}
+
 static void verdict_take(struct lane *l, const struct smtp_outcome *o,
                          const struct vm_result *result)
 {
@@ -62,6 +73,9 @@ static void verdict_take(struct lane *l, const struct smtp_outcome *o,
         verdict.code = (uint16_t)v->integer;
     } else if (v != NULL && v->type == JSON_DOUBLE && v->number >= 0 && v->number <= UINT16_MAX) {
         verdict.code = (uint16_t)v->number;
+    }
+    if (result->status == VM_ERROR || result->status == VM_REJECTED) {
+        verdict_complain(l, result->text);
     }
     buf_append(&l->verdicts, &verdict, sizeof(verdict));
 }
