@@ -203,6 +203,35 @@ static void lane_reduce_recipients(struct lane *l)
     buf_free(&kept);
 }
 
+/* The lane's lists follow the message, whose recipients have moved. */
+static void lane_follow_recipients(struct lane *l)
+{
+    struct slice addr;
+    uint32_t from = 0, to = 0;
+
+    for (size_t at = 0; message_next_recipient(l->m, &at, &addr); to++, from++) {
+        while (l->recipient_state[from] == RECIPIENT_SETTLED) {
+            from++;
+        }
+        l->recipients[to] = addr;
+        l->recipient_state[to] = l->recipient_state[from];
+    }
+    l->recipient_count = to;
+    l->batch_count = 0;
+}
+
+/* The message stays held, without those that have their outcome; the spool hears of it at once,
+ * for nobody is to get it twice because of a crash while the others are tried. */
+static void lane_keep_rest(struct lane *l)
+{
+    if (!lane_has(l, RECIPIENT_SETTLED)) {
+        return;
+    }
+    lane_reduce_recipients(l);
+    lane_follow_recipients(l);
+    queue_save(l->rq->eg->queue, l->m);
+}
+
 static void outcomes_complete(struct lane *l, struct buf *groups, struct buf *outcomes)
 {
     struct outcome_group *all = (struct outcome_group *)groups->ptr;
@@ -243,15 +272,6 @@ static void lane_retry_rest(struct lane *l, const struct record_outcome *outcome
     buf_free(&line);
 }
 
-/* The message stays held, without those that have their outcome. */
-static void lane_keep_rest(struct lane *l)
-{
-    if (lane_has(l, RECIPIENT_SETTLED)) {
-        lane_reduce_recipients(l);
-    }
-    lane_forget_recipients(l);
-}
-
 static void lane_settle_groups(struct lane *l, struct buf *groups, enum lane_after after, bool more)
 {
     struct queue_mgr *queue = l->rq->eg->queue;
@@ -268,8 +288,9 @@ static void lane_settle_groups(struct lane *l, struct buf *groups, enum lane_aft
         for (uint32_t i = 0; i < count; i++) {
             queue_record(queue, l->m, &list[i], &session);
         }
+        lane_keep_rest(l);
         if (after == LANE_NEXT_HOST) {
-            lane_keep_rest(l);
+            lane_forget_recipients(l);
         }
     } else if (lane_has(l, RECIPIENT_TRANSIENT) || lane_has(l, RECIPIENT_WAITS)) {
         lane_retry_rest(l, list, count, &session);

@@ -129,7 +129,7 @@ static void state_changed(struct spool_change *c, enum spool_err err)
     queue_write_done(mgr);
 }
 
-void queue_save_state(struct queue_mgr *mgr, struct message *m)
+void queue_save(struct queue_mgr *mgr, struct message *m)
 {
     struct state_change *sc;
 
@@ -429,7 +429,7 @@ void queue_promote(struct queue_mgr *mgr, struct message *m)
 void queue_rest(struct queue_mgr *mgr, struct message *m)
 {
     if (m->content != NULL && m->content->envelope_dirty) {
-        queue_save_state(mgr, m);
+        queue_save(mgr, m);
     }
     schedq_leave(m);
     message_free(&m);
@@ -495,7 +495,7 @@ void queue_requeue_now(struct queue_mgr *mgr, struct message *m, const struct qu
     }
     m->due_ms = due_ms;
     if (how->attempted || (m->content != NULL && m->content->envelope_dirty)) {
-        queue_save_state(mgr, m);
+        queue_save(mgr, m);
     }
     record_delayed(mgr, m);
     queue_wait(mgr, m);

@@ -7,9 +7,6 @@
 
 #include "core/queue/schedq.h"
 
-/* Persists attempts, due time and, where they changed, envelope and metadata. The message may be
- * freed right after. */
-void queue_save_state(struct queue_mgr *mgr, struct message *m);
 /* Nothing is promoted any more: the message is let go of and stays in the spool. */
 void queue_rest(struct queue_mgr *mgr, struct message *m);
 /* After throttle_insert_ready_queue. */

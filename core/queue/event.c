@@ -393,7 +393,7 @@ static bool found_settle(struct queue_event *e)
         stays = moved = message_move(mgr, m, buf_slice(&name));
     }
     if (stays && (moved || m->content->envelope_dirty || m->due_ms != e->due_ms)) {
-        queue_save_state(mgr, m);
+        queue_save(mgr, m);
     }
     buf_free(&name);
     buf_free(&why);
@@ -464,7 +464,7 @@ static void promote_end(struct queue_event *e, const struct event_verdict *v)
         promote_throttled(mgr, m);
     } else {
         if (m->content != NULL && m->content->envelope_dirty) {
-            queue_save_state(mgr, m);
+            queue_save(mgr, m);
         }
         queue_promote_now(mgr, m);
     }
@@ -498,7 +498,7 @@ static void requeue_move(struct queue_mgr *mgr, struct message *m, struct slice 
     m->attempts = (uint16_t)(m->attempts < UINT16_MAX ? m->attempts + 1 : UINT16_MAX);
     m->due_ms = due_ms > now_ms ? due_ms : 0;
     m->flags |= MESSAGE_MOVED;
-    queue_save_state(mgr, m);
+    queue_save(mgr, m);
     dlist_push(&mgr->events.moved, &m->timer.link);
     shard_post(mgr->shard, &mgr->events.next);
 }

@@ -134,6 +134,10 @@ void queue_reinsert(struct queue_mgr *mgr, struct message *m, enum insert_reason
 
 /* ---- for the promoter ---- */
 
+/* Writes attempts, due time and, where they changed, envelope and metadata to the spool. The
+ * message may be freed right after. */
+void queue_save(struct queue_mgr *mgr, struct message *m);
+
 struct schedq *message_queue(const struct message *m);
 struct slice schedq_name(const struct schedq *q);
 const struct queue_config *schedq_config(const struct schedq *q);
