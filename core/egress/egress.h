@@ -51,6 +51,9 @@ struct egress {
 
 void egress_init(struct egress *eg, struct shard *shard);
 void egress_start(struct egress *eg);
+/* The config epoch has changed: paths whose refresh_strategy is Epoch are asked for anew, from the
+ * loop. */
+void egress_epoch(struct egress *eg);
 /* Finishes transactions under way, opens nothing new, closes what is idle. */
 void egress_drain(struct egress *eg, void (*drained)(void *ctx), void *ctx);
 /* The drain took too long: cuts what is left. */

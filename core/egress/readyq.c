@@ -117,7 +117,9 @@ static void readyq_resolved(struct readyq *rq)
         rq->state = READYQ_LIVE;
         rq->refresh_at_ms = readyq_path(rq)->refresh_strategy == REFRESH_TTL
                                 ? now_ms + readyq_path(rq)->refresh_interval / 1000000u
-                                : UINT64_MAX;
+                            : rq->stale ? 0
+                                        : UINT64_MAX;
+        rq->stale = false;
         if (!rq->leases_open) {
             readyq_open_leases(rq);
         }
@@ -431,6 +433,23 @@ void egress_unhold(struct egress *eg, struct message *m)
 void egress_start(struct egress *eg)
 {
     timer_arm(&eg->shard->timers, &eg->maintain, shard_now_ms(eg->shard) + QUEUE_MAINTAIN_MS);
+}
+
+void egress_epoch(struct egress *eg)
+{
+    if (eg->draining) {
+        return;
+    }
+    for (struct hmap_node *n = hmap_first(&eg->readyqs); n != NULL;
+         n = hmap_next(&eg->readyqs, n)) {
+        struct readyq *rq = CONTAINER_OF(n, struct readyq, node);
+
+        rq->stale = rq->ask.in_flight;
+        if (rq->path != NULL && readyq_path(rq)->refresh_strategy == REFRESH_EPOCH) {
+            rq->refresh_at_ms = 0;
+        }
+    }
+    timer_arm(&eg->shard->timers, &eg->maintain, shard_now_ms(eg->shard));
 }
 
 void egress_drain(struct egress *eg, void (*drained)(void *ctx), void *ctx)

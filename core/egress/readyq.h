@@ -45,6 +45,7 @@ struct readyq {
     uint64_t refresh_at_ms;
     uint64_t last_insert_ms;
     bool leases_open;
+    bool stale; /* the epoch changed while the path was being asked for */
 };
 
 /* A message on its way into a ready queue. */

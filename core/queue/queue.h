@@ -89,12 +89,17 @@ struct queue_mgr {
 
 void queue_mgr_init(struct queue_mgr *mgr, struct shard *shard);
 void queue_mgr_start(struct queue_mgr *mgr);
+/* The config epoch has changed: queues whose refresh_strategy is Epoch ask for their config anew,
+ * from the loop. */
+void queue_mgr_epoch(struct queue_mgr *mgr);
 /* Stops promoting; waiting messages stay in the spool. */
 void queue_mgr_drain(struct queue_mgr *mgr);
 /* Stopping takes too long: handlers under way are abandoned. */
 void queue_mgr_cut(struct queue_mgr *mgr);
 /* done() when no record or change of the queues is under way any more, perhaps at once. */
 void queue_mgr_settled(struct queue_mgr *mgr, void (*done)(void *ctx), void *ctx);
+/* One of mgr->pending_writes has ended. */
+void queue_write_done(struct queue_mgr *mgr);
 void queue_mgr_free(struct queue_mgr *mgr);
 
 /* ---- in ---- */

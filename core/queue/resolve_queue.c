@@ -265,7 +265,7 @@ void schedq_resolved(struct schedq *q, struct slice why)
         q->failed_until_ms = now_ms + QUEUE_FAILURE_TTL_MS;
     } else {
         q->state = SCHEDQ_READY;
-        q->refresh_at_ms = now_ms + schedq_config(q)->refresh_interval / 1000000u;
+        q->refresh_at_ms = schedq_refresh_at(q);
     }
     while ((node = dlist_pop(&q->inserts)) != NULL) {
         struct queue_insert *ins = CONTAINER_OF(node, struct queue_insert, link);

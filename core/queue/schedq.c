@@ -144,6 +144,18 @@ struct retry_schedule schedq_retry(const struct schedq *q)
     };
 }
 
+uint64_t schedq_refresh_at(struct schedq *q)
+{
+    const struct queue_config *cfg = schedq_config(q);
+    bool stale = q->stale;
+
+    q->stale = false;
+    if (cfg->refresh_strategy == REFRESH_EPOCH) {
+        return stale ? 0 : UINT64_MAX;
+    }
+    return shard_now_ms(q->mgr->shard) + cfg->refresh_interval / 1000000u;
+}
+
 static uint32_t gcd(uint32_t a, uint32_t b)
 {
     while (b != 0) {
@@ -248,6 +260,23 @@ void queue_mgr_start(struct queue_mgr *mgr)
 {
     timer_arm(&mgr->shard->timers, &mgr->maintain,
               shard_now_ms(mgr->shard) + QUEUE_MAINTAIN_MS);
+}
+
+void queue_mgr_epoch(struct queue_mgr *mgr)
+{
+    if (mgr->draining) {
+        return;
+    }
+    for (struct hmap_node *n = hmap_first(&mgr->queues); n != NULL;
+         n = hmap_next(&mgr->queues, n)) {
+        struct schedq *q = CONTAINER_OF(n, struct schedq, node);
+
+        q->stale = q->asking != NULL;
+        if (q->config != NULL && schedq_config(q)->refresh_strategy == REFRESH_EPOCH) {
+            q->refresh_at_ms = 0;
+        }
+    }
+    timer_arm(&mgr->shard->timers, &mgr->maintain, shard_now_ms(mgr->shard));
 }
 
 void queue_mgr_drain(struct queue_mgr *mgr)

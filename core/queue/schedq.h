@@ -45,6 +45,7 @@ struct schedq {
     uint32_t message_count; /* in the queue or promoted from it */
     uint32_t wrr_index, wrr_weight;
     uint8_t state;
+    bool stale; /* the epoch changed while it was being asked */
 };
 
 struct schedq *schedq_find(struct queue_mgr *mgr, struct slice name);
@@ -63,10 +64,10 @@ void queue_pool_put(struct queue_pool **pp);
 void schedq_join(struct schedq *q, struct message *m);
 void schedq_leave(struct message *m);
 
-struct retry_schedule schedq_retry(const struct schedq *q);
+/* When its config is asked for again. */
+uint64_t schedq_refresh_at(struct schedq *q);
 
-/* One of mgr->pending_writes has ended. */
-void queue_write_done(struct queue_mgr *mgr);
+struct retry_schedule schedq_retry(const struct schedq *q);
 
 /* delay.c: frees every message that waits for its time. */
 void queue_drop_waiting(struct queue_mgr *mgr);

@@ -212,6 +212,39 @@ static void a_refresh_brings_the_new_config_and_a_broken_one_keeps_the_old(void 
     queue_bench_close(&b);
 }
 
+static void an_epoch_asks_those_anew_that_go_by_it(void **state)
+{
+    struct schedq *q;
+
+    (void)state;
+    queue_bench_open(&b, LUA("local n = 0\n"
+                             "kumo.on('get_queue_config', function(domain)\n"
+                             "  n = n + 1\n"
+                             "  if domain == 'slow.example' and n > 1 then kumo.sleep(1) end\n"
+                             "  return kumo.make_queue_config{retry_interval=tostring(n)..'s',\n"
+                             "    refresh_strategy=domain ~= 'ttl.example' and 'Epoch' or nil,\n"
+                             "    refresh_interval='5m', reap_interval='1h'}\n"
+                             "end)\n"));
+    q = message_queue(queue_bench_insert(&b, "slow.example"));
+    (void)queue_bench_insert(&b, "ttl.example");
+    for (uint32_t n = 0; n < 12; n++) { /* two minutes: no interval counts */
+        queue_bench_advance_ms(&b, QUEUE_MAINTAIN_MS + 1);
+    }
+    assert_int_equal(handler_calls(), 2);
+    queue_mgr_epoch(&b.mgr);
+    queue_bench_advance_ms(&b, 1);
+    assert_int_equal(handler_calls(), 3);
+    queue_mgr_epoch(&b.mgr); /* while it is being asked: what it will say is old already */
+    queue_bench_advance_ms(&b, 1001);
+    assert_true(schedq_config(q)->retry_interval == UINT64_C(3000000000));
+    queue_bench_advance_ms(&b, QUEUE_MAINTAIN_MS + 1);
+    queue_bench_advance_ms(&b, 1001);
+    assert_true(schedq_config(q)->retry_interval == UINT64_C(4000000000));
+    queue_bench_advance_ms(&b, QUEUE_MAINTAIN_MS + 1);
+    assert_int_equal(handler_calls(), 4);
+    queue_bench_close(&b);
+}
+
 static const char pool_policy[] = LUA(
     "kumo.on('get_queue_config', function(domain)\n"
     "  return kumo.make_queue_config{egress_pool='pool', refresh_interval='5s'}\n"
@@ -269,6 +302,7 @@ int main(void)
         cmocka_unit_test(a_found_message_outlasts_a_broken_config),
         cmocka_unit_test(an_idle_queue_is_reaped_and_a_used_one_is_not),
         cmocka_unit_test(a_refresh_brings_the_new_config_and_a_broken_one_keeps_the_old),
+        cmocka_unit_test(an_epoch_asks_those_anew_that_go_by_it),
         cmocka_unit_test(a_pool_brings_its_sources_without_those_of_weight_zero),
         cmocka_unit_test(an_unchanged_pool_keeps_the_round_robin_where_it_is),
     };
