@@ -10,6 +10,7 @@
 
 #include "core/base/mem.h"
 #include "core/daemon/daemon_private.h"
+#include "core/daemon/services.h"
 #include "policy/api/api.h"
 
 #define POLICY_SIZE_MAX (16u * 1024u * 1024u)
@@ -310,9 +311,7 @@ static bool build(struct daemon *d, struct api_services *services, struct buf *w
             return false;
         }
         setup_services(e, &services[i]);
-        services[i].resolver = &e->resolver;
-        services[i].ids = &e->ingress.ids;
-        services[i].zones = &e->zones.finder;
+        services_fill(e, &services[i]);
         vm_set_services(e->vm, &services[i]);
     }
     return true;

@@ -6,7 +6,7 @@ Usage: queue_events_test.py BUILD_DIR [unittest arguments]
 
 import time
 
-from outbound_support import PATH, QUEUE, RECEIVED, Outbound, main
+from outbound_support import PATH, QUEUE, RECEIVED, Outbound, main, wait_for
 
 REFUSE = "451 4.3.0 not now"
 
@@ -246,6 +246,80 @@ class Batches(Events):
         self.assertEqual([c for c in sink.commands() if c.startswith("RCPT")],
                          ["RCPT TO:<first@example.com>", "RCPT TO:<second@example.com>",
                           "RCPT TO:<second@example.com>"])
+
+
+class Services(Events):
+
+    def test_a_new_epoch_is_asked_about_by_those_that_go_by_it(self):
+        sink = self.sink()
+        daemon = self.daemon(
+            RECEIVED % "if msg:recipient().user == 'bump' then kumo.bump_config_epoch() end",
+            """kumo.on('get_queue_config', function(domain)
+                 note{'queue', domain}
+                 return kumo.make_queue_config{refresh_strategy='Epoch', %s}
+               end)
+               kumo.on('get_egress_path_config', function(domain)
+                 note{'path', domain}
+                 return kumo.make_egress_path{refresh_strategy='Epoch', prohibited_hosts={},
+                                              enable_tls='Disabled'}
+               end)""" % self.to_sink(sink))
+        daemon.inject("user@example.com")
+        daemon.wait_records("Delivery")
+        before = ['["queue","example.com"]', '["path","example.com"]']
+        self.assertEqual(daemon.notes(), before)
+        daemon.inject("bump@example.com")
+        wait_for(lambda: len(daemon.notes()) == 4, lambda: str(daemon.notes()))
+        self.assertEqual(sorted(daemon.notes()[2:]), sorted(before))
+
+    INJECT = """
+        kumo.on('smtp_server_message_received', function(msg)
+          if msg:recipient().user == 'user' then
+            local copy = kumo.make_message('robot@src.test', 'copy@%s',
+                                           'Subject: copy\\r\\n\\r\\nx\\r\\n')
+            copy:set_meta('tenant', 'robot')
+            local ok, err = pcall(kumo.inject_message, copy)
+            note{ok, ok or tostring(err):match('[^\\n]+')}
+          end
+        end)"""
+
+    def test_a_message_of_the_policy_s_own_is_delivered_without_a_reception(self):
+        sink = self.sink()
+        daemon = self.relay(sink, prelude=self.INJECT % "example.com")
+        daemon.inject()
+        delivered = {r["recipient"]: r for r in daemon.wait_records("Delivery", 2)}
+        self.assertEqual(delivered["copy@example.com"]["queue"], "robot@example.com")
+        self.assertEqual(delivered["copy@example.com"]["sender"], "robot@src.test")
+        self.assertEqual([r["recipient"] for r in daemon.records("Reception")],
+                         ["user@example.com"])
+        self.assertEqual(daemon.notes(), ["[true,true]"])
+        self.assertIn(b"Subject: copy\r\n\r\nx\r\n",
+                      [body for conn in sink.conns for body in conn["bodies"]])
+
+    def test_and_it_waits_in_the_spool_like_any_other(self):
+        refusing, taking = self.sink(refuse_rcpt), self.sink()
+        daemon = self.relay(refusing, "retry_interval='1s'", prelude=self.INJECT % "example.com")
+        daemon.inject()
+        daemon.wait_records("TransientFailure", 2)
+        daemon.kill()
+        daemon.policy = daemon.policy.replace(str(refusing.port), str(taking.port))
+        daemon.start()
+        self.assertEqual({r["recipient"] for r in daemon.wait_records("Delivery", 2)},
+                         {"user@example.com", "copy@example.com"})
+
+    def test_a_queue_that_refuses_it_raises(self):
+        daemon = self.daemon(
+            self.INJECT % "broken.test",
+            """kumo.on('get_queue_config', function(domain)
+                 if domain == 'broken.test' then error('no such queue') end
+                 return kumo.make_queue_config{%s}
+               end)""" % self.to_sink(self.sink()), PATH % "")
+        daemon.inject()
+        daemon.wait_records("Delivery")
+        self.assertIn("no such queue", daemon.notes()[0])
+        self.assertTrue(daemon.notes()[0].startswith("[false,"))
+        daemon.stop()
+        daemon.start()
+        daemon.wait_said("spool recovered 0 messages", count=2)
 
 
 class Rewriting(Events):
