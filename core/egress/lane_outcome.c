@@ -229,7 +229,7 @@ static void lane_keep_rest(struct lane *l)
     }
     lane_reduce_recipients(l);
     lane_follow_recipients(l);
-    queue_save(l->rq->eg->queue, l->m);
+    queue_save_state(l->rq->eg->queue, l->m);
 }
 
 static void outcomes_complete(struct lane *l, struct buf *groups, struct buf *outcomes)

@@ -45,7 +45,7 @@ struct message_content {
 #define MESSAGE_SPOOLED (1u << 0)  /* ref names a durable record */
 #define MESSAGE_UNSAVED (1u << 1)  /* deferred_spool: to be written when it has to wait */
 #define MESSAGE_NEW (1u << 2)      /* not attempted or delayed yet */
-#define MESSAGE_MOVED (1u << 3)    /* from another queue; this one has not judged its age */
+#define MESSAGE_MOVED (1u << 4)    /* from another queue; this one has not judged its age */
 
 struct message {
     struct mail_item mail;  /* travel between shards */

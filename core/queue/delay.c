@@ -129,7 +129,7 @@ static void state_changed(struct spool_change *c, enum spool_err err)
     queue_write_done(mgr);
 }
 
-void queue_save(struct queue_mgr *mgr, struct message *m)
+void queue_save_state(struct queue_mgr *mgr, struct message *m)
 {
     struct state_change *sc;
 
@@ -415,6 +415,16 @@ static void promote_at_rate(struct queue_mgr *mgr, struct message *m)
     }
 }
 
+/* It leaves memory; the spool keeps it, with what a handler changed. */
+static void queue_rest(struct queue_mgr *mgr, struct message *m)
+{
+    if (m->content != NULL && m->content->envelope_dirty) {
+        queue_save_state(mgr, m);
+    }
+    schedq_leave(m);
+    message_free(&m);
+}
+
 void queue_promote(struct queue_mgr *mgr, struct message *m)
 {
     if (mgr->draining) {
@@ -424,15 +434,6 @@ void queue_promote(struct queue_mgr *mgr, struct message *m)
     } else {
         promote_asking(mgr, m);
     }
-}
-
-void queue_rest(struct queue_mgr *mgr, struct message *m)
-{
-    if (m->content != NULL && m->content->envelope_dirty) {
-        queue_save(mgr, m);
-    }
-    schedq_leave(m);
-    message_free(&m);
 }
 
 /* ---- back from the promoter ---- */
@@ -495,7 +496,7 @@ void queue_requeue_now(struct queue_mgr *mgr, struct message *m, const struct qu
     }
     m->due_ms = due_ms;
     if (how->attempted || (m->content != NULL && m->content->envelope_dirty)) {
-        queue_save(mgr, m);
+        queue_save_state(mgr, m);
     }
     record_delayed(mgr, m);
     queue_wait(mgr, m);

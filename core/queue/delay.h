@@ -7,8 +7,6 @@
 
 #include "core/queue/schedq.h"
 
-/* Nothing is promoted any more: the message is let go of and stays in the spool. */
-void queue_rest(struct queue_mgr *mgr, struct message *m);
 /* After throttle_insert_ready_queue. */
 void queue_promote_now(struct queue_mgr *mgr, struct message *m);
 /* After requeue_message: delay, expiry, the wait. */

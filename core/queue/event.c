@@ -51,7 +51,7 @@ struct event_verdict {
 
 bool queue_event_heard(const struct queue_mgr *mgr, enum vm_hook hook)
 {
-    return mgr->vm != NULL && !mgr->cut && vm_has(mgr->vm, hook);
+    return mgr->vm != NULL && !mgr->events.cut && vm_has(mgr->vm, hook);
 }
 
 static void complain(struct queue_mgr *mgr, const struct message *m, enum event_kind kind,
@@ -304,6 +304,7 @@ static void events_next(struct post *p)
     while (budget > 0 && (m = message_pop(&mgr->events.moved)) != NULL) {
         budget--;
         queue_place(mgr, m);
+        queue_write_done(mgr);
     }
     while (budget > 0 && begin_next(mgr)) {
         budget--;
@@ -393,7 +394,7 @@ static bool found_settle(struct queue_event *e)
         stays = moved = message_move(mgr, m, buf_slice(&name));
     }
     if (stays && (moved || m->content->envelope_dirty || m->due_ms != e->due_ms)) {
-        queue_save(mgr, m);
+        queue_save_state(mgr, m);
     }
     buf_free(&name);
     buf_free(&why);
@@ -457,14 +458,14 @@ static void promote_end(struct queue_event *e, const struct event_verdict *v)
     struct message *m = e->m;
 
     if (mgr->draining) {
-        queue_rest(mgr, m);
+        queue_promote(mgr, m); /* lets it rest in the spool */
     } else if (v->status == VM_REJECTED || v->status == VM_ERROR) {
         promote_failed(mgr, m, v->text);
     } else if (m->due_ms > ring_wall_ns(&mgr->shard->ring) / 1000000u) {
         promote_throttled(mgr, m);
     } else {
         if (m->content != NULL && m->content->envelope_dirty) {
-            queue_save(mgr, m);
+            queue_save_state(mgr, m);
         }
         queue_promote_now(mgr, m);
     }
@@ -498,7 +499,8 @@ static void requeue_move(struct queue_mgr *mgr, struct message *m, struct slice 
     m->attempts = (uint16_t)(m->attempts < UINT16_MAX ? m->attempts + 1 : UINT16_MAX);
     m->due_ms = due_ms > now_ms ? due_ms : 0;
     m->flags |= MESSAGE_MOVED;
-    queue_save(mgr, m);
+    queue_save_state(mgr, m);
+    mgr->pending_writes++;
     dlist_push(&mgr->events.moved, &m->timer.link);
     shard_post(mgr->shard, &mgr->events.next);
 }
@@ -559,16 +561,15 @@ void queue_events_drain(struct queue_mgr *mgr)
 
     while ((m = message_pop(&mgr->events.promoted)) != NULL ||
            (m = message_pop(&mgr->events.found)) != NULL) {
-        queue_rest(mgr, m);
+        queue_promote(mgr, m); /* lets it rest in the spool */
     }
 }
 
-void queue_mgr_cut(struct queue_mgr *mgr)
+void queue_events_cut(struct queue_mgr *mgr)
 {
     struct dlist waiting, *node;
 
-    queue_mgr_drain(mgr); /* what no handler was asked about is not promoted */
-    mgr->cut = true;
+    mgr->events.cut = true;
     dlist_init(&waiting);
     dlist_splice(&waiting, &mgr->events.running);
     while ((node = dlist_pop(&waiting)) != NULL) {

@@ -30,4 +30,6 @@ void queue_event_requeue(struct queue_mgr *mgr, struct message *m,
 void queue_events_init(struct queue_mgr *mgr);
 /* Lets go of messages that wait to be asked about; those being requeued still are. */
 void queue_events_drain(struct queue_mgr *mgr);
+/* Handlers under way are abandoned, and no more are asked. */
+void queue_events_cut(struct queue_mgr *mgr);
 void queue_events_free(struct queue_mgr *mgr);

@@ -56,6 +56,7 @@ struct queue_events {
     struct dlist moved;             /* struct message: to be placed in its new queue */
     struct post next;
     uint32_t running_count;
+    bool cut; /* no handler is waited for any more */
 };
 
 struct queue_mgr {
@@ -81,7 +82,6 @@ struct queue_mgr {
     void (*settled)(void *ctx); /* of queue_mgr_settled(), while it waits */
     void *settled_ctx;
     bool draining;           /* nothing is promoted any more */
-    bool cut;                /* and no handler is waited for */
 };
 
 #define QUEUE_MAINTAIN_MS 10000u
@@ -141,7 +141,7 @@ void queue_reinsert(struct queue_mgr *mgr, struct message *m, enum insert_reason
 
 /* Writes attempts, due time and, where they changed, envelope and metadata to the spool. The
  * message may be freed right after. */
-void queue_save(struct queue_mgr *mgr, struct message *m);
+void queue_save_state(struct queue_mgr *mgr, struct message *m);
 
 struct schedq *message_queue(const struct message *m);
 struct slice schedq_name(const struct schedq *q);

@@ -286,6 +286,12 @@ void queue_mgr_drain(struct queue_mgr *mgr)
     queue_events_drain(mgr);
 }
 
+void queue_mgr_cut(struct queue_mgr *mgr)
+{
+    queue_mgr_drain(mgr); /* what no handler was asked about is not promoted */
+    queue_events_cut(mgr);
+}
+
 void queue_write_done(struct queue_mgr *mgr)
 {
     MUST(mgr->pending_writes > 0);
