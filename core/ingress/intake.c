@@ -15,6 +15,7 @@ void intake_free(struct intake **ip)
 {
     struct intake *it = *ip;
 
+    timer_cancel(&it->ingress->shard->timers, &it->patience);
     for (uint32_t i = 0; i < it->item_count; i++) {
         if (it->items[i].m != NULL) {
             message_free(&it->items[i].m);

@@ -12,7 +12,8 @@
 #include "core/queue/records.h"
 
 struct intake_item {
-    struct queue_insert insert; /* while its queue's config is being asked for */
+    struct queue_await await;   /* while its queue's config is being asked for */
+    struct queue_insert insert; /* likewise, where it was forgotten in between */
     struct intake *intake;
     struct message *m;          /* NULL once its queue has it or it was dropped */
     struct buf queue_name;
@@ -51,12 +52,19 @@ struct intake {
     struct buf date;            /* of the Received headers */
     struct buf why;             /* of the last failed insert */
     uint64_t deadline_ns;
+    struct timer patience;      /* deadline_ns, while queues are waited for */
+    uint32_t late_count;        /* of the failed: nobody answered in time */
     uint32_t relayed_count, black_hole_count, failed_count;
 };
 
 void intake_free(struct intake **ip);
 /* intake_store.c: everything is judged; store, record, queue, answer. */
 void intake_store(struct intake *it);
+/* intake_resolve.c: waits for the configs of all queues; then intake_write(). */
+void intake_resolve(struct intake *it);
+void intake_write(struct intake *it);
+/* Calls fn at the deadline, unless patience is cancelled before. */
+void intake_wait(struct intake *it, timer_fn *fn);
 /* Ends the transaction with this reply; nothing of it is kept. */
 void intake_refuse(struct intake *it, uint16_t code, struct slice text);
 /* Ends it with the answer given. */

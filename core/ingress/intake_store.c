@@ -159,6 +159,10 @@ static void intake_reply(struct intake *it)
     if (it->relayed_count == 0 && it->black_hole_count == 0) {
         code = 550;
         BUF_LIT(&text, "5.7.1 relaying not permitted");
+    } else if (it->late_count > 0 && it->late_count == it->relayed_count &&
+               it->black_hole_count == 0) {
+        code = 451;
+        BUF_LIT(&text, "4.4.5 data_processing_timeout exceeded (insert)");
     } else if (it->failed_count > 0 && it->failed_count == it->relayed_count &&
                it->black_hole_count == 0) {
         code = 421;
@@ -195,6 +199,23 @@ static void item_inserted_later(struct queue_insert *ins, bool ok, struct slice 
     }
 }
 
+static void insert_late(struct timer *t)
+{
+    struct intake *it = CONTAINER_OF(t, struct intake, patience);
+
+    for (uint32_t i = 0; i < it->item_count; i++) {
+        struct intake_item *item = &it->items[i];
+
+        if (queue_insert_abandon(&item->insert)) {
+            it->late_count++;
+            it->waiting--;
+            item_inserted(it, item, false, SLICE("data_processing_timeout exceeded"));
+        }
+    }
+    MUST(it->waiting == 0);
+    intake_reply(it);
+}
+
 static void intake_insert(struct intake *it)
 {
     it->waiting = 1; /* this loop, so that no answer ends the intake under it */
@@ -222,6 +243,8 @@ static void intake_insert(struct intake *it)
     }
     if (--it->waiting == 0) {
         intake_reply(it);
+    } else {
+        intake_wait(it, insert_late);
     }
 }
 
@@ -370,7 +393,7 @@ static void intake_stage(struct intake *it)
     }
 }
 
-static void intake_write(struct intake *it)
+void intake_write(struct intake *it)
 {
     if (it->relayed_count == 0) {
         intake_insert(it);
@@ -434,5 +457,5 @@ void intake_store(struct intake *it)
         }
         it->item_next++;
     }
-    intake_write(it);
+    intake_resolve(it);
 }

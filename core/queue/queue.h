@@ -118,6 +118,18 @@ enum queue_answer { QUEUE_TAKEN = 0, QUEUE_REFUSED, QUEUE_LATER };
 NODISCARD enum queue_answer queue_insert(struct queue_mgr *mgr, struct message *m,
                                          struct slice queue_name, struct queue_insert *ins,
                                          struct slice *why);
+/* The insertion that is to answer later is taken back: it does not answer, and the message is the
+ * caller's. False: nothing is under way. */
+NODISCARD bool queue_insert_abandon(struct queue_insert *ins);
+
+/* Waits until a queue's config is known, or known to be missing. A field of whoever asks. */
+struct queue_await {
+    void (*known)(struct queue_await *w);
+    struct dlist link;
+};
+/* True: it is known already; otherwise w->known runs later. */
+NODISCARD bool queue_await(struct queue_mgr *mgr, struct slice queue_name, struct queue_await *w);
+void queue_await_abandon(struct queue_await *w);
 /* A message found in the spool: no content, due and attempts set. */
 void queue_insert_found(struct queue_mgr *mgr, struct message *m, struct slice queue_name);
 

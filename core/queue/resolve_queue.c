@@ -267,6 +267,11 @@ void schedq_resolved(struct schedq *q, struct slice why)
         q->state = SCHEDQ_READY;
         q->refresh_at_ms = schedq_refresh_at(q);
     }
+    while ((node = dlist_pop(&q->waits)) != NULL) {
+        struct queue_await *w = CONTAINER_OF(node, struct queue_await, link);
+
+        w->known(w);
+    }
     while ((node = dlist_pop(&q->inserts)) != NULL) {
         struct queue_insert *ins = CONTAINER_OF(node, struct queue_insert, link);
         struct message *m = ins->m;

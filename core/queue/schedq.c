@@ -79,6 +79,7 @@ struct schedq *schedq_get(struct queue_mgr *mgr, struct slice name)
     q->name_len = (uint32_t)name.len;
     q->last_insert_ms = shard_now_ms(mgr->shard);
     queue_name_parse(schedq_name(q), &q->parts);
+    dlist_init(&q->waits);
     dlist_init(&q->inserts);
     dlist_init(&q->messages);
     hmap_insert(&mgr->queues, &q->node);
@@ -88,7 +89,8 @@ struct schedq *schedq_get(struct queue_mgr *mgr, struct slice name)
 
 void schedq_free(struct schedq *q)
 {
-    MUST(q->message_count == 0 && dlist_empty(&q->inserts) && dlist_empty(&q->messages));
+    MUST(q->message_count == 0 && dlist_empty(&q->inserts) && dlist_empty(&q->messages) &&
+         dlist_empty(&q->waits));
     schedq_ask_abandon(q);
     q->mgr->promoter->forget(q->mgr->promoter_ctx, q);
     hmap_remove(&q->mgr->queues, &q->node);
@@ -121,6 +123,34 @@ void schedq_join(struct schedq *q, struct message *m)
     m->owner = q;
     q->message_count++;
     q->last_insert_ms = shard_now_ms(q->mgr->shard);
+}
+
+bool queue_await(struct queue_mgr *mgr, struct slice queue_name, struct queue_await *w)
+{
+    struct schedq *q = schedq_get(mgr, queue_name);
+
+    if (q->state == SCHEDQ_ASKING) {
+        dlist_push(&q->waits, &w->link);
+        return false;
+    }
+    return true;
+}
+
+void queue_await_abandon(struct queue_await *w)
+{
+    if (dlist_linked(&w->link)) {
+        dlist_remove(&w->link);
+    }
+}
+
+bool queue_insert_abandon(struct queue_insert *ins)
+{
+    if (!dlist_linked(&ins->link)) {
+        return false;
+    }
+    dlist_remove(&ins->link);
+    schedq_leave(ins->m);
+    return true;
 }
 
 void schedq_leave(struct message *m)

@@ -37,6 +37,7 @@ struct schedq {
     void *slot; /* the promoter's */
     struct queue_asking *asking;
     struct dlist inserts;  /* struct queue_insert, waiting for the config */
+    struct dlist waits;    /* struct queue_await */
     struct dlist messages; /* struct message, the same without anybody to answer */
     char *why;             /* SCHEDQ_FAILED */
     uint64_t failed_until_ms;

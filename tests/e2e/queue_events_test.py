@@ -322,6 +322,34 @@ class Services(Events):
         daemon.wait_said("spool recovered 0 messages", count=2)
 
 
+class Deadline(Events):
+
+    def test_a_config_that_takes_too_long_is_the_peer_s_to_wait_for_elsewhere(self):
+        sink = self.sink()
+        daemon = self.daemon(
+            """kumo.on('get_queue_config', function(domain)
+                 if domain == 'slow.test' then kumo.sleep(3) end
+                 return kumo.make_queue_config{%s}
+               end)""" % self.to_sink(sink), PATH % "",
+            listener="data_processing_timeout='1s', batch_handling='BatchByDomain'")
+        text = daemon.inject(["user@slow.test", "user@example.com"], expect=451)
+        self.assertEqual(text, "4.4.5 data_processing_timeout exceeded (resolve)")
+        daemon.inject("user@example.com")
+        daemon.wait_records("Delivery")
+        self.assertEqual([r["recipient"] for r in daemon.records("Reception")],
+                         ["user@example.com"])
+
+        def answered():
+            """The answer came in the meantime: the queue is there now."""
+            try:
+                return daemon.inject("later@slow.test")
+            except AssertionError:
+                return None
+        wait_for(answered, "a queue for slow.test")
+        daemon.wait_records("Delivery", 2)
+        daemon.stop()
+
+
 class Rewriting(Events):
 
     def test_an_error_in_the_handler_is_told(self):

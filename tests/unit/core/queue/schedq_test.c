@@ -212,6 +212,40 @@ static void a_refresh_brings_the_new_config_and_a_broken_one_keeps_the_old(void 
     queue_bench_close(&b);
 }
 
+static void note_known(struct queue_await *w)
+{
+    w->known = NULL;
+}
+
+/* Its config comes after a second; who has lost patience is not told. */
+static void who_waits_for_a_config_may_leave(void **state)
+{
+    struct queue_await patient = {.known = note_known}, impatient = {.known = note_known};
+    struct waiter w;
+
+    (void)state;
+    queue_bench_open(&b, LUA("kumo.on('get_queue_config', function(domain)\n"
+                             "  kumo.sleep(1)\n"
+                             "  return kumo.make_queue_config{}\n"
+                             "end)\n"));
+    assert_false(queue_await(&b.mgr, SLICE("b.example"), &patient));
+    assert_false(queue_await(&b.mgr, SLICE("b.example"), &impatient));
+    assert_int_equal(insert(&w, "b.example"), QUEUE_LATER);
+    queue_await_abandon(&impatient);
+    assert_true(queue_insert_abandon(&w.ins));
+    assert_null(w.m->owner);
+    message_free(&w.m);
+    queue_bench_advance_ms(&b, 1001);
+    assert_null(patient.known);
+    assert_non_null(impatient.known);
+    assert_int_equal(w.done_count, 0);
+    assert_int_equal(schedq_find(&b.mgr, SLICE("b.example"))->message_count, 0);
+    assert_true(queue_await(&b.mgr, SLICE("b.example"), &patient));
+    assert_int_equal(insert(&w, "b.example"), QUEUE_TAKEN);
+    assert_false(queue_insert_abandon(&w.ins));
+    queue_bench_close(&b);
+}
+
 static void an_epoch_asks_those_anew_that_go_by_it(void **state)
 {
     struct schedq *q;
@@ -302,6 +336,7 @@ int main(void)
         cmocka_unit_test(a_found_message_outlasts_a_broken_config),
         cmocka_unit_test(an_idle_queue_is_reaped_and_a_used_one_is_not),
         cmocka_unit_test(a_refresh_brings_the_new_config_and_a_broken_one_keeps_the_old),
+        cmocka_unit_test(who_waits_for_a_config_may_leave),
         cmocka_unit_test(an_epoch_asks_those_anew_that_go_by_it),
         cmocka_unit_test(a_pool_brings_its_sources_without_those_of_weight_zero),
         cmocka_unit_test(an_unchanged_pool_keeps_the_round_robin_where_it_is),
