@@ -3,7 +3,6 @@ macro(e2e_test file)
   get_filename_component(subject ${file} NAME_WE)
   string(REGEX REPLACE "_test$" "" subject ${subject})
   add_test(NAME e2e/${subject}
-    COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/tests/e2e/${file} ${PROJECT_BINARY_DIR} ${ARGN})
     COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/tests/e2e/${file} ${PROJECT_BINARY_DIR}
       ${ARGN})
   set_tests_properties(e2e/${subject} PROPERTIES TIMEOUT 300)
