@@ -148,11 +148,14 @@ static void mail_handle(struct shard *sh, struct mail_item *item)
     h->fn(h->ctx, item);
 }
 
+/* What the handlers send to their own shard waits for the next turn, behind everybody else's. */
 static bool mail_drain_self(struct shard *sh, uint32_t budget)
 {
-    struct slist *node;
+    const struct slist *last = sh->mail.self.tail;
+    struct slist *node = NULL;
 
-    while (budget-- > 0 && (node = slist_pop(&sh->mail.self)) != NULL) {
+    while (budget-- > 0 && node != last) {
+        node = slist_pop(&sh->mail.self);
         mail_handle(sh, CONTAINER_OF(node, struct mail_item, link));
     }
     return sh->mail.self.head != NULL;

@@ -101,6 +101,40 @@ static void a_letter_waits_behind_those_that_did_not_fit(void **state)
     shard_bench_close(&b);
 }
 
+/* A letter that sends itself on, to its own shard, a few times. */
+struct roundabout {
+    struct mail_item item;
+    struct shard *shard;
+    uint32_t left, seen;
+};
+
+static void roundabout_received(void *ctx, struct mail_item *item)
+{
+    struct roundabout *r = ctx;
+
+    r->seen++;
+    if (r->left-- > 0) {
+        mail_send(r->shard, r->shard->index, MAIL_CALL, item);
+    }
+}
+
+static void what_a_handler_sends_to_its_own_shard_waits_for_the_next_turn(void **state)
+{
+    struct shard_bench b;
+    struct roundabout r = {.left = 3};
+
+    (void)state;
+    shard_bench_open(&b, 1, 1);
+    r.shard = b.list[0];
+    mail_on(r.shard, MAIL_CALL, roundabout_received, &r);
+    mail_send(r.shard, 0, MAIL_CALL, &r.item);
+    for (uint32_t turn = 1; turn <= 4; turn++) {
+        assert_int_equal(mail_drain(r.shard, 100), turn < 4); /* there is more: nobody sleeps */
+        assert_int_equal(r.seen, turn);
+    }
+    shard_bench_close(&b);
+}
+
 /* ---- both ways at once ---- */
 
 /* A request that comes back as its own answer, as leases and settles do. */
@@ -230,6 +264,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_pair_of_shards_receives_in_the_order_sent),
         cmocka_unit_test(a_letter_waits_behind_those_that_did_not_fit),
+        cmocka_unit_test(what_a_handler_sends_to_its_own_shard_waits_for_the_next_turn),
         cmocka_unit_test(full_mailboxes_both_ways_still_let_settles_flow),
         cmocka_unit_test(who_has_mail_does_not_sleep),
         cmocka_unit_test(only_a_sleeper_is_woken_and_only_once),
