@@ -368,22 +368,7 @@ static bool start_esmtp_listener(void *ctx, const struct json *params, struct bu
     return false;
 }
 
-/* ---- resolver, diagnostics ---- */
-
-static bool configure_resolver(void *ctx, const struct json *params, struct buf *why)
-{
-    struct setup *s = setup_of(ctx);
-
-    struct dns_config fresh = DNS_CONFIG_DEFAULT;
-
-    if (!dns_config_read(params, &fresh, why)) {
-        dns_config_free(&fresh);
-        return false;
-    }
-    dns_config_free(&s->resolver);
-    s->resolver = fresh;
-    return true;
-}
+/* ---- diagnostics ---- */
 
 static bool set_filter(void *ctx, struct slice filter, struct buf *why)
 {
@@ -419,10 +404,9 @@ void setup_services(struct engine *e, struct api_services *out)
         .define_spool = define_spool,
         .start_esmtp_listener = start_esmtp_listener,
         .configure_local_logs = configure_local_logs,
-        .configure_resolver = configure_resolver,
-        .configure_unbound_resolver = configure_resolver,
         .notice = notice,
         .log = say,
         .set_log_filter = set_filter,
     };
+    setup_dns_services(out);
 }

@@ -43,7 +43,8 @@ static int setup_call(lua_State *L)
     s = api_services_of(L, row->name);
     memcpy(&fn, (const char *)s + row->offset, sizeof(fn));
     if (fn == NULL) {
-        vm_raise(L, "kumo.%s is not available in this version", row->name);
+        vm_raise(L, "kumo.%s%s%s is not available in this version", row->module,
+                 *row->module != '\0' ? "." : "", row->name);
     }
     if (!vm_json_read(L, 1, doc, &tree, why)) {
         vm_raise(L, "deserialize error: %.*s, while processing JSON", SLICE_ARG(buf_slice(why)));
@@ -112,8 +113,8 @@ static int bump_config_epoch(lua_State *L)
 
 void api_setup_open(lua_State *L)
 {
-    static const char *const knobs[][2] = {
-#define API_KNOB(name, reason) {name, reason},
+    static const char *const knobs[][3] = {
+#define API_KNOB(module, name, reason) {module, name, reason},
 #include "policy/api/knobs.def"
 #undef API_KNOB
     };
@@ -126,10 +127,12 @@ void api_setup_open(lua_State *L)
         lua_pop(L, 1);
     }
     for (size_t i = 0; i < ARRAY_COUNT(knobs); i++) {
-        lua_pushstring(L, knobs[i][0]);
+        api_module(L, knobs[i][0]);
         lua_pushstring(L, knobs[i][1]);
+        lua_pushstring(L, knobs[i][2]);
         lua_pushcclosure(L, knob_call, 2);
-        lua_setfield(L, 1, knobs[i][0]);
+        lua_setfield(L, -2, knobs[i][1]);
+        lua_pop(L, 1);
     }
     lua_pushcfunction(L, set_log_filter);
     lua_setfield(L, 1, "set_diagnostic_log_filter");

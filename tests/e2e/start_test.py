@@ -89,6 +89,20 @@ class Start(ringtest.RingTest):
         self.assertEqual(said, ["start_esmtp_listener.tls_private_key",
                                 "start_esmtp_listener.allow_xclient", "set_smtpsrv_threads"])
 
+    def test_limits_of_mx_lookups_are_taken_and_checked(self):
+        text = INIT % SPOOL + """kumo.on('pre_init', function()
+            kumo.dns.set_mx_timeout('3 seconds')
+            kumo.dns.set_mx_negative_cache_ttl(60)
+            kumo.dns.set_mx_concurrency_limit(%s)
+            kumo.dns.set_mta_sts_enabled(false)
+        end)"""
+        self.assertEqual(self.ended(text % 8, "--validate"), (0, ""))
+        for wrong, why in (("0", "invalid value: integer `0`, expected a limit of 1 or more"),
+                           ("'x'", "invalid type: string \"x\", expected u32")):
+            status, said = self.ended(text % wrong, "--validate")
+            self.assertEqual((status, said.splitlines()[0]),
+                             (1, "Error: Initialization raised an error: " + why))
+
     def test_the_environment_and_the_policy_filter_diagnostics(self):
         log = "kumo.log_debug('very', 1, nil) kumo.log_warn 'quite'"
         for env, init, want in (
