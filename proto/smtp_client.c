@@ -324,6 +324,7 @@ static enum smtp_client_step hear_all(struct smtp_client *c, struct slice in, si
         c->scan = (struct smtp_reply_scan){0};
         if (cut == SMTP_REPLY_OK) {
             at += used;
+            c->reply_count++;
             step = hear(c, &reply);
         } else {
             step = smtp_client_fail(c, slice_str(smtp_reply_err_text(cut)),

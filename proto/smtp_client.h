@@ -126,6 +126,7 @@ struct smtp_client {
     struct smtp_cursor sent;     /* next to be written */
     struct smtp_cursor heard;    /* next to be answered; never passes `sent` */
     struct smtp_reply_scan scan; /* of what `kept` begins with */
+    uint32_t reply_count;        /* heard on this connection */
     struct buf out;              /* commands staged for the write under way */
     struct buf kept;             /* reply bytes that cannot be used yet */
     struct buf texts;            /* contents of the replies that are outcomes */
@@ -187,9 +188,12 @@ NODISCARD enum smtp_client_step smtp_client_timed_out(struct smtp_client *c, str
 /* The command whose reply (or write) is pending; NONE when idle. */
 PURE enum smtp_client_cmd smtp_client_pending(const struct smtp_client *c);
 PURE enum smtp_timeout smtp_client_timeout(const struct smtp_client *c);
-/* How long the pending write or reply may take: a write gets its command's time but at most a
- * minute, a pipelined group the sum of those; a reply whose first line has been heard gets at
- * most a minute for each further one. */
+/* How long the pending write or reply may take from its beginning: a write gets its command's time
+ * but at most a minute, a pipelined group the sum of those. */
+PURE uint64_t smtp_client_total_ms(const struct smtp_client *c,
+                                   const uint64_t class_ms[SMTP_TIMEOUT_COUNT]);
+/* The same for the pending line: a reply whose first line has been heard gets at most a minute
+ * for each further one. */
 PURE uint64_t smtp_client_timeout_ms(const struct smtp_client *c,
                                      const uint64_t class_ms[SMTP_TIMEOUT_COUNT]);
 /* Appends the pending command without its CRLF: "RCPT TO:<a@b>", "initial banner". */

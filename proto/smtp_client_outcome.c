@@ -225,8 +225,8 @@ static uint64_t group_write_ms(const struct smtp_client *c, const uint64_t *clas
            least(class_ms[SMTP_TIMEOUT_DATA], WRITE_MS_MAX);
 }
 
-uint64_t smtp_client_timeout_ms(const struct smtp_client *c,
-                                const uint64_t class_ms[SMTP_TIMEOUT_COUNT])
+uint64_t smtp_client_total_ms(const struct smtp_client *c,
+                              const uint64_t class_ms[SMTP_TIMEOUT_COUNT])
 {
     uint64_t ms = class_ms[smtp_client_timeout(c)];
 
@@ -234,7 +234,15 @@ uint64_t smtp_client_timeout_ms(const struct smtp_client *c,
         return c->state == SMTP_CLIENT_STATE_ENVELOPE && c->pipelined ? group_write_ms(c, class_ms)
                                                                       : least(ms, WRITE_MS_MAX);
     }
-    return c->scan.code != 0 ? least(ms, NEXT_LINE_MS_MAX) : ms;
+    return ms;
+}
+
+uint64_t smtp_client_timeout_ms(const struct smtp_client *c,
+                                const uint64_t class_ms[SMTP_TIMEOUT_COUNT])
+{
+    uint64_t ms = smtp_client_total_ms(c, class_ms);
+
+    return !c->writing && c->scan.code != 0 ? least(ms, NEXT_LINE_MS_MAX) : ms;
 }
 
 void smtp_client_pending_put(const struct smtp_client *c, struct buf *out)

@@ -63,6 +63,9 @@ struct lane {
     uint32_t delivered_this_connection;
     uint32_t attempted_count; /* transactions begun in this session */
     uint64_t class_ms[SMTP_TIMEOUT_COUNT];
+    uint64_t await_until_ms; /* the pending write or reply has to be through by then */
+    uint32_t await_reply, await_line; /* number of that reply, and the line of it that is due */
+    bool await_write;       /* the write is what is pending */
     int fd;                 /* while connecting */
     uint8_t session_id[16]; /* UUID version 4 */
     char peer_addr[IP_PORT_TEXT_MAX]; /* "ip:port" */
@@ -123,6 +126,9 @@ void lane_send(struct lane *l);
 void lane_act(struct lane *l, enum smtp_client_step step);
 void lane_received(struct conn *c, struct slice bytes);
 void lane_send_timer(struct lane *l);
+/* The timer of what the client waits for. Pieces of a line do not put it off, nor do lines the
+ * end of the reply: a peer that answers byte by byte has no more time than any other. */
+void lane_await(struct lane *l);
 
 /* lane_outcome.c */
 void lane_session_facts(const struct lane *l, struct record_session *out);

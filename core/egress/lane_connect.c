@@ -294,7 +294,7 @@ static void lane_connected(struct lane *l)
     smtp_client_init(&l->client, &l->client_params);
     conn_open(&l->conn, sh, l->fd, RING_EGRESS, &lane_events);
     l->fd = -1;
-    lane_arm(l, smtp_client_timeout_ms(&l->client, l->class_ms));
+    lane_await(l);
 }
 
 static void lane_socket_closed(struct ring_op *op, int32_t res, uint32_t flags)

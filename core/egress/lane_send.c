@@ -252,6 +252,28 @@ static void lane_write(struct lane *l)
     conn_flush(&l->conn);
 }
 
+void lane_await(struct lane *l)
+{
+    const struct smtp_client *c = &l->client;
+    uint64_t now_ms = shard_now_ms(l->rq->eg->shard);
+    uint64_t line_ms = smtp_client_timeout_ms(c, l->class_ms);
+    bool is_new = !timer_armed(&l->timer) || l->await_reply != c->reply_count ||
+                  l->await_write != c->writing;
+
+    if (is_new) {
+        l->await_until_ms = now_ms + smtp_client_total_ms(c, l->class_ms);
+    } else if (l->await_line == c->scan.line_at) {
+        return;
+    }
+    l->await_reply = c->reply_count;
+    l->await_line = c->scan.line_at;
+    l->await_write = c->writing;
+    if (l->await_until_ms < now_ms + line_ms) {
+        line_ms = l->await_until_ms > now_ms ? l->await_until_ms - now_ms : 0;
+    }
+    lane_arm(l, line_ms);
+}
+
 void lane_act(struct lane *l, enum smtp_client_step step)
 {
     switch (step) {
@@ -283,7 +305,7 @@ void lane_act(struct lane *l, enum smtp_client_step step)
         return;
     }
     if (l->state == LANE_SETUP || l->state == LANE_SENDING || l->state == LANE_QUITTING) {
-        lane_arm(l, smtp_client_timeout_ms(&l->client, l->class_ms));
+        lane_await(l);
     }
 }
 

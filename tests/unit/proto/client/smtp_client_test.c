@@ -717,6 +717,8 @@ static void writes_and_later_lines_get_a_minute(void **state)
     assert_int_equal(smtp_client_timeout_ms(&b->client, class_ms), 300000);
     assert_int_equal(smtp_client_feed(&b->client, SLICE("250-a\r\n"), &used), SMTP_CLIENT_WAIT);
     assert_int_equal(smtp_client_timeout_ms(&b->client, class_ms), 60000);
+    assert_int_equal(smtp_client_total_ms(&b->client, class_ms), 300000);
+    assert_int_equal(b->client.reply_count, 2); /* banner and EHLO; this one is not over */
 }
 
 /* ---- bounds ---- */
