@@ -22,8 +22,10 @@ set_tests_properties(e2e/fault PROPERTIES SKIP_RETURN_CODE 77)
 # A sanitizer makes every connection slower and keeps the memory of those that are gone.
 if(RINGPOST_ASAN OR RINGPOST_TSAN)
   e2e_test(load_test.py --scale 10)
+  e2e_test(load_outbound_test.py --scale 10)
 else()
   e2e_test(load_test.py)
+  e2e_test(load_outbound_test.py)
 endif()
 
 # The daemon with its writes recorded, and what tells what a rebuilt spool holds.

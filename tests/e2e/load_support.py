@@ -11,13 +11,18 @@ import resource
 import select
 import socket
 import struct
+import sys
 import threading
 import time
 
 import ringtest
+import ringtools
 
 KIB, MIB = 1 << 10, 1 << 20
 CHUNK = 64 * KIB
+
+SCALE = 1
+WARM_MESSAGES = 3_000  # every receive buffer has been in use after them
 
 
 def raise_descriptor_limit():
@@ -260,3 +265,56 @@ class Peer:
 
     def close(self):
         self.sock.close()
+
+
+# ---- the test case ----
+
+def scaled(count):
+    return max(1, count // SCALE)
+
+
+class LoadTest(ringtest.RingTest):
+
+    def setUp(self):
+        self.hard_limit = raise_descriptor_limit()
+        self.loop = Loop()
+        self.addCleanup(self.loop.close)
+
+    def ringsink(self, *args):
+        sink = ringtools.Sink(os.devnull, 1, *args)
+        self.addCleanup(sink.close)
+        return sink
+
+    def ringload(self, daemon, *args):
+        load = ringtools.Load(daemon.port, os.devnull, *args)
+        self.addCleanup(load.close)
+        return load
+
+    def crowd(self, daemon, count, **named):
+        crowd = Crowd(daemon.port, count, **named)
+        self.addCleanup(crowd.leave)
+        return crowd
+
+    def tell(self, text, *values):
+        print("    " + text % values, file=sys.stderr, flush=True)
+
+    def check_bytes(self, what, got, bound):
+        self.tell("%s: %.1f KiB, at most %.1f", what, got / KIB, bound / KIB)
+        if SCALE == 1:
+            self.assertLessEqual(got, bound, what)
+
+    def warm_up(self, daemon):
+        """After this only connections and messages cost memory."""
+        report = self.ringload(daemon, "--messages", str(WARM_MESSAGES), "--connections",
+                               "8").wait()
+        self.assertEqual(report["accepted"], WARM_MESSAGES, report)
+
+
+def main():
+    """As ringtest.main(), with --scale."""
+    global SCALE  # pylint: disable=global-statement
+    if "--scale" in sys.argv:
+        at = sys.argv.index("--scale")
+        SCALE = int(sys.argv[at + 1])
+        del sys.argv[at:at + 2]
+    ringtest.main()
