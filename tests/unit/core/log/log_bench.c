@@ -118,6 +118,17 @@ static int fs_chmod(struct ring *ring, const char *path, unsigned mode)
     return 0;
 }
 
+static int fs_unlink(struct ring *ring, const char *path)
+{
+    struct bench_file *f = find(bench_of(ring), path);
+
+    if (f == NULL) {
+        return -ENOENT;
+    }
+    f->exists = false;
+    return 0;
+}
+
 static int32_t do_write(struct log_bench *b, struct ring_op *op)
 {
     struct bench_file *f = &b->files[op->fd];
@@ -217,7 +228,7 @@ int log_bench_setup(void **state)
         .name = "bench", .close = close_nothing, .submit = submit, .wait = wait_now,
         .clock_ns = clock_ns, .wall_clock_ns = wall_clock_ns, .fs_open = fs_open,
         .fs_close = fs_close, .fs_mkdirs = fs_mkdirs, .fs_list = fs_list, .fs_stat = fs_stat,
-        .fs_chmod = fs_chmod,
+        .fs_chmod = fs_chmod, .fs_unlink = fs_unlink,
     };
     b->now_ns = UINT64_C(5000000000);
     b->wall_ns = UINT64_C(1770000003120458711); /* 2026-02-02T02:40:03.120458711Z */
