@@ -26,6 +26,7 @@ void scan_begin(struct scan *s, const struct segment_ident *ident)
     s->entry_count = 0;
     s->unsound_count = 0;
     s->orphan_count = 0;
+    s->gap_count = 0;
 }
 
 /* Copies a valid head out; false when there is none at `offset` before `to`. */
@@ -91,6 +92,7 @@ static void entries_walk(struct scan *s, const struct window *w, uint64_t from, 
                          uint64_t seq)
 {
     uint64_t at = from;
+    uint64_t sound_to = from;
     uint32_t txn_left = 0;
     bool txn_sound = false;
 
@@ -115,9 +117,12 @@ static void entries_walk(struct scan *s, const struct window *w, uint64_t from, 
         }
         entry_emit(s, w, at, seq, entry_sound(s, w, at, to, &head),
                    (head.flags & ENTRY_TXN) == 0 || (txn_left > 0 && txn_sound));
+        s->gap_count += seq != 0 && at > sound_to;
         txn_left -= txn_left > 0;
         at += entry_size(head.len);
+        sound_to = at;
     }
+    s->gap_count += seq != 0 && sound_to < to;
 }
 
 /* Asks for a window that begins at the block of `at` and reaches `need`. */

@@ -33,6 +33,7 @@ struct scan {
     uint64_t end;    /* of what may be read: the segment's size, or less for a cut file */
     uint64_t commit_count, entry_count, unsound_count;
     uint64_t orphan_count; /* entries found outside any sound commit */
+    uint64_t gap_count;    /* places in sound commits where an entry's head is unreadable */
 };
 
 void scan_begin(struct scan *s, const struct segment_ident *ident);

@@ -6,6 +6,7 @@
 #include "core/base/mem.h"
 #include "spool/table.h"
 #include "tools/ringspool_read.h"
+#include "tools/ringspool_verify.h"
 
 static const char usage[] =
     "Usage: ringspool ls PATH...         the messages that wait, by their newest state\n"
@@ -29,6 +30,11 @@ struct seen_record {
     uint64_t body_key;
     struct spool_meta meta;
     char *queue;
+    bool pending; /* real only with a manifest of its body */
+};
+
+struct seen_manifest {
+    uint64_t key, next;
 };
 
 struct seen_settle {
@@ -38,15 +44,16 @@ struct seen_settle {
 struct gather {
     struct table records; /* struct seen_record */
     struct table settles; /* struct seen_settle */
+    struct table manifests; /* struct seen_manifest */
     uint32_t log;
 };
 
-static void settle_seen(struct gather *g, uint64_t id)
+static void key_seen(const struct gather *g, struct table *t, uint64_t id)
 {
     uint64_t key = key_of(g->log, id);
 
-    if (id != 0 && table_find(&g->settles, key) == TABLE_NONE) {
-        (void)table_take(&g->settles, key);
+    if (id != 0 && table_find(t, key) == TABLE_NONE) {
+        (void)table_take(t, key);
     }
 }
 
@@ -66,6 +73,7 @@ static void record_seen(struct gather *g, const struct scan_entry *e)
     }
     mem_give(r->queue);
     r->version = e->head.version;
+    r->pending = (e->head.flags & ENTRY_PENDING) != 0;
     r->body_key = key_of(g->log, view.head.body_id);
     record_meta(&view, &r->meta);
     r->queue = mem_copy(view.queue.ptr, view.queue.len);
@@ -78,29 +86,26 @@ static void gather_entry(void *ctx, const struct scan_entry *e)
 
     if (e->head.kind == ENTRY_RECORD && e->sound && e->whole) {
         record_seen(g, e);
+    } else if (e->head.kind == ENTRY_MANIFEST && e->sound) {
+        key_seen(g, &g->manifests, e->head.stamp);
     } else if (e->head.kind == ENTRY_SETTLE && e->sound) {
-        settle_seen(g, e->head.stamp);
+        key_seen(g, &g->settles, e->head.stamp);
     } else if (e->head.kind == ENTRY_SETTLED_SET && e->sound) {
         for (size_t at = 0; at + sizeof(uint64_t) <= e->payload.len; at += sizeof(uint64_t)) {
             uint64_t id;
 
             memcpy(&id, e->payload.ptr + at, sizeof(id));
-            settle_seen(g, id);
+            key_seen(g, &g->settles, id);
         }
     }
-}
-
-static bool has_content(const struct segment_file *f)
-{
-    return !f->head_sound || f->head.use == SEGMENT_USE_OPEN;
 }
 
 static void gather_file(void *ctx, struct segment_file *f)
 {
     struct gather *g = ctx;
 
-    g->log = f->head_sound ? f->head.log : f->foot.log;
-    if (has_content(f) && !segment_file_scan(f, g, gather_entry)) {
+    g->log = segment_file_log(f);
+    if (segment_file_in_use(f) && !segment_file_scan(f, g, NULL, gather_entry)) {
         fprintf(stderr, "%s: header and footer are damaged\n", f->path);
     }
 }
@@ -112,6 +117,7 @@ static bool gather_paths(struct gather *g, char **paths, int count)
 
     table_init(&g->records, sizeof(struct seen_record));
     table_init(&g->settles, sizeof(struct seen_settle));
+    table_init(&g->manifests, sizeof(struct seen_manifest));
     for (int i = 0; i < count; i++) {
         done &= segment_files_each(paths[i], gather_file, g, &why);
     }
@@ -127,11 +133,13 @@ static void gather_free(struct gather *g)
     }
     table_free(&g->records);
     table_free(&g->settles);
+    table_free(&g->manifests);
 }
 
 static bool waits(const struct gather *g, const struct seen_record *r)
 {
-    return r->key != 0 && table_find(&g->settles, r->key) == TABLE_NONE;
+    return r->key != 0 && table_find(&g->settles, r->key) == TABLE_NONE &&
+           (!r->pending || table_find(&g->manifests, r->body_key) != TABLE_NONE);
 }
 
 static void id_text(const uint8_t id[16], char out[33])
@@ -203,8 +211,8 @@ static void body_file(void *ctx, struct segment_file *f)
 {
     struct body_search *s = ctx;
 
-    s->log = f->head_sound ? f->head.log : f->foot.log;
-    if (has_content(f) && !segment_file_scan(f, s, body_entry)) {
+    s->log = segment_file_log(f);
+    if (segment_file_in_use(f) && !segment_file_scan(f, s, NULL, body_entry)) {
         fprintf(stderr, "%s: header and footer are damaged\n", f->path);
     }
 }
@@ -213,7 +221,10 @@ static bool body_print(struct body_search *s)
 {
     bool whole = s->found && s->chunks_due <= s->chunk_count;
 
-    if (whole) {
+    for (uint32_t i = 0; whole && i < s->chunks_due; i++) {
+        whole = s->chunks[i].len > 0;
+    }
+    if (whole && s->body.len > 0) {
         (void)fwrite(s->body.ptr, 1, s->body.len, stdout);
     }
     for (uint32_t i = 0; i < s->chunk_count; i++) {
@@ -257,7 +268,7 @@ static int run_cat(const char *id, char **paths, int count)
         return EXIT_FAILURE;
     }
     if (!waits(&g, r)) {
-        fprintf(stderr, "ringspool: %s has its outcome; its bytes are still there\n", id);
+        fprintf(stderr, "ringspool: %s has its outcome, or was never complete\n", id);
     }
     s.body_key = r->body_key;
     for (int i = 0; i < count; i++) {
@@ -272,75 +283,6 @@ static int run_cat(const char *id, char **paths, int count)
     return done ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-/* ---- verify ---- */
-
-struct verdict {
-    uint64_t kinds[ENTRY_KIND_END];
-    uint64_t broken; /* not whole */
-    bool damaged;
-};
-
-static void verify_entry(void *ctx, const struct scan_entry *e)
-{
-    struct verdict *v = ctx;
-
-    v->kinds[e->head.kind]++;
-    v->broken += e->sound && !e->whole;
-}
-
-static void verify_file(void *ctx, struct segment_file *f)
-{
-    bool *damaged = ctx;
-    struct verdict v = {0};
-    bool readable;
-
-    if (f->head_sound && f->head.use == SEGMENT_USE_FREE) {
-        printf("%s: free, life %u\n", f->path, f->head.life);
-        return;
-    }
-    readable = segment_file_scan(f, &v, verify_entry);
-    if (!readable) {
-        printf("%s: header and footer are damaged\n", f->path);
-        *damaged = true;
-        return;
-    }
-    /* What a crash tore stands behind the last commit that was known to be complete, in a segment
-     * without a footer, and was promised to nobody. */
-    v.damaged = !f->head_sound || f->is_cut || f->damaged_seq <= f->durable_seq ||
-                (f->foot_sound && (!f->index_sound || f->scan.unsound_count > 0 ||
-                                   f->scan.orphan_count > 0 || v.broken > 0));
-    printf("%s: life %u, %s, %llu commits, %llu bodies, %llu records, %llu chunks, %llu settles"
-           "%s%s",
-           f->path, f->head_sound ? f->head.life : f->foot.life,
-           f->index_sound  ? "sealed"
-           : f->foot_sound ? "sealed, index damaged"
-                           : "not sealed",
-           (unsigned long long)f->scan.commit_count,
-           (unsigned long long)(v.kinds[ENTRY_BODY] + v.kinds[ENTRY_MANIFEST]),
-           (unsigned long long)v.kinds[ENTRY_RECORD], (unsigned long long)v.kinds[ENTRY_CHUNK],
-           (unsigned long long)(v.kinds[ENTRY_SETTLE] + v.kinds[ENTRY_SETTLED_SET]),
-           f->head_sound ? f->is_cut ? ", cut short" : "" : ", header damaged",
-           v.damaged ? ", DAMAGED" : "");
-    printf(", unsound %llu, outside a commit %llu, not whole %llu\n",
-           (unsigned long long)f->scan.unsound_count, (unsigned long long)f->scan.orphan_count,
-           (unsigned long long)v.broken);
-    *damaged |= v.damaged;
-}
-
-static int run_verify(char **paths, int count)
-{
-    struct buf why = {0};
-    bool damaged = false;
-    bool done = true;
-
-    for (int i = 0; i < count; i++) {
-        done &= segment_files_each(paths[i], verify_file, &damaged, &why);
-    }
-    fprintf(stderr, "%.*s", (int)why.len, why.len != 0 ? why.ptr : "");
-    buf_free(&why);
-    return done && !damaged ? EXIT_SUCCESS : EXIT_FAILURE;
-}
-
 int main(int argc, char **argv)
 {
     if (argc >= 3 && strcmp(argv[1], "ls") == 0) {
@@ -350,7 +292,7 @@ int main(int argc, char **argv)
         return run_cat(argv[2], argv + 3, argc - 3);
     }
     if (argc >= 3 && strcmp(argv[1], "verify") == 0) {
-        return run_verify(argv + 2, argc - 2);
+        return ringspool_verify(argv + 2, argc - 2) ? EXIT_SUCCESS : EXIT_FAILURE;
     }
     fputs(usage, argc == 2 && strcmp(argv[1], "--help") == 0 ? stdout : stderr);
     return argc == 2 && strcmp(argv[1], "--help") == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -119,42 +119,26 @@ bool segment_files_each(const char *path, segment_file_fn *fn, void *ctx, struct
     return path_read(path, 0, fn, ctx, why);
 }
 
-struct file_scan {
-    struct segment_file *file;
-    void *ctx;
-    void (*on_entry)(void *ctx, const struct scan_entry *entry);
-};
-
-static void damage_note(struct segment_file *f, uint64_t seq)
+static void commit_ignored(void *ctx, const struct commit_head *head, uint64_t offset)
 {
-    f->damaged_seq = seq < f->damaged_seq ? seq : f->damaged_seq;
-}
-
-static void commit_seen(void *ctx, const struct commit_head *head, uint64_t offset)
-{
-    struct segment_file *f = ((struct file_scan *)ctx)->file;
-
+    (void)ctx;
+    (void)head;
     (void)offset;
-    f->durable_seq = head->durable_seq > f->durable_seq ? head->durable_seq : f->durable_seq;
-    if (f->has_orphan) {
-        damage_note(f, head->seq - 1);
-        f->has_orphan = false;
-    }
 }
 
-static void entry_seen(void *ctx, const struct scan_entry *e)
+bool segment_file_in_use(const struct segment_file *f)
 {
-    struct file_scan *s = ctx;
+    return !f->head_sound || f->head.use == SEGMENT_USE_OPEN;
+}
 
-    if (e->seq == 0) {
-        s->file->has_orphan = true;
-    } else if (!e->sound || !e->whole) {
-        damage_note(s->file, e->seq);
-    }
-    s->on_entry(s->ctx, e);
+uint32_t segment_file_log(const struct segment_file *f)
+{
+    return f->head_sound ? f->head.log : f->foot.log;
 }
 
 bool segment_file_scan(struct segment_file *f, void *ctx,
+                       void (*on_commit)(void *ctx, const struct commit_head *head,
+                                         uint64_t offset),
                        void (*on_entry)(void *ctx, const struct scan_entry *entry))
 {
     struct segment_ident ident = {.log = f->head.log,
@@ -163,13 +147,9 @@ bool segment_file_scan(struct segment_file *f, void *ctx,
                                   .nonce = f->head.nonce,
                                   .size = f->head.size};
 
-    struct file_scan s = {.file = f, .ctx = ctx, .on_entry = on_entry};
-
     if (!f->head_sound && !f->foot_sound) {
         return false;
     }
-    f->damaged_seq = UINT64_MAX;
-    f->durable_seq = f->head_sound ? f->head.durable_seq : 0;
     if (!f->head_sound) {
         ident = (struct segment_ident){.log = f->foot.log,
                                        .id = f->foot.id,
@@ -179,9 +159,8 @@ bool segment_file_scan(struct segment_file *f, void *ctx,
     }
     scan_begin(&f->scan, &ident);
     f->scan.end = f->len < ident.size ? f->len : ident.size;
-    f->is_cut = f->len < ident.size;
-    f->scan.ctx = &s;
-    f->scan.on_commit = commit_seen;
-    f->scan.on_entry = entry_seen;
+    f->scan.ctx = ctx;
+    f->scan.on_commit = on_commit != NULL ? on_commit : commit_ignored;
+    f->scan.on_entry = on_entry;
     return f->scan.end <= f->scan.at || scan_window(&f->scan, f->bytes, 0, f->len);
 }

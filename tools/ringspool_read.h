@@ -21,12 +21,6 @@ struct segment_file {
     char *bytes;
     uint64_t len;
     struct scan scan; /* its counts, after segment_file_scan() */
-    /* Also after it. Every commit up to durable_seq had completed when something else here was
-     * written, so damage in it is damage and no tear. */
-    uint64_t durable_seq;
-    uint64_t damaged_seq; /* of the first commit that is not sound; UINT64_MAX: none */
-    bool has_orphan;      /* behind the last sound commit */
-    bool is_cut;          /* the file is shorter than it was made */
 };
 
 /* Calls fn for every segment below `path`: a segment file, a log, a data path. False when
@@ -35,6 +29,13 @@ typedef void segment_file_fn(void *ctx, struct segment_file *file);
 NODISCARD bool segment_files_each(const char *path, segment_file_fn *fn, void *ctx,
                                   struct buf *why);
 
-/* Feeds the whole segment. False when header and footer are gone: then nothing can be judged. */
+/* Whether it may hold something; and whose it is, as far as can be told. */
+PURE bool segment_file_in_use(const struct segment_file *file);
+PURE uint32_t segment_file_log(const struct segment_file *file);
+
+/* Feeds the whole segment; on_commit may be NULL. False when header and footer are gone: then
+ * nothing can be judged. */
 NODISCARD bool segment_file_scan(struct segment_file *file, void *ctx,
+                                 void (*on_commit)(void *ctx, const struct commit_head *head,
+                                                   uint64_t offset),
                                  void (*on_entry)(void *ctx, const struct scan_entry *entry));

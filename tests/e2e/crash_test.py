@@ -27,7 +27,7 @@ import ringtools
 RECIPIENTS = 2
 DOMAINS = 5
 STRIDE = 100000       # sequence numbers of a round
-SETTLE_MS = 250       # of wall clock between an arrival and its settlement on a busy disk
+SETTLE_MS = 1500      # of wall clock between an arrival and its settlement on a busy machine
 SIZES = ("600", "4k", "4k", "30k", "400k")
 
 
@@ -64,6 +64,8 @@ class Crash:
         self.daemon.kill()
         self.kills.append(time.time() * 1000)
         self.keep_output("killed")
+        if self.random.random() < 0.3:  # it reads all of the spool
+            ringtools.verify_spool(self.path("data"))
 
     def keep_output(self, how):
         """What each life said, for whoever has to find out."""

@@ -211,9 +211,14 @@ class Recorded:
         image = os.path.join(self.images, "image")
         dice = self.random.getstate()
         disk.image(image, self.random)
+        wrong = []
+        if self.random.random() < 0.25 and os.path.isdir(image + "/data"):
+            run = ringtools.ringspool("verify", image + "/data")
+            if run.returncode != 0:
+                wrong.append((run.stdout + run.stderr).decode())
         found = Found(image)
         logged = logged_ids(image + "/logs")
-        wrong = found.complaints
+        wrong += found.complaints
         for name in disk.acknowledged:
             if name in found.alive:
                 continue

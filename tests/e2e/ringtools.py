@@ -72,6 +72,18 @@ class Load:
         self.process.communicate()
 
 
+def ringspool(*args):
+    """What the tool says, as a finished process."""
+    return subprocess.run([tool("ringspool"), *args], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, check=False, timeout=ringtest.PATIENCE)
+
+
+def verify_spool(*paths):
+    """Nothing in a spool may look damaged, whatever stopped its daemon."""
+    run = ringspool("verify", *paths)
+    assert run.returncode == 0, (run.stdout + run.stderr).decode()
+
+
 class ZstdBuffer(ctypes.Structure):
     """ZSTD_inBuffer and ZSTD_outBuffer."""
 

@@ -20,6 +20,7 @@ struct collector {
     struct seen *seen;
     uint32_t count;
     uint64_t commit_count;
+    uint64_t gap_count;
 };
 
 static void on_commit(void *ctx, const struct commit_head *head, uint64_t offset)
@@ -60,6 +61,7 @@ static void scan_all(struct collector *c, const struct segment_image *image, uin
         to = format_up(to, FORMAT_BLOCK);
         to = to < end ? to : end;
         if (s.at >= end || scan_window(&s, image->bytes + s.at, s.at, to - s.at)) {
+            c->gap_count = s.gap_count;
             return;
         }
     }
@@ -197,6 +199,26 @@ static void a_transaction_with_one_bad_record_is_not_whole(void **state)
     segment_image_free(&image);
 }
 
+static void an_unreadable_entry_leaves_a_gap_in_its_commit(void **state)
+{
+    struct segment_image image;
+    struct collector c;
+
+    (void)state;
+    segment_image_build(&image, 7);
+    scan_all(&c, &image, IMAGE_SIZE, IMAGE_SIZE);
+    assert_int_equal(c.gap_count, 0);
+    mem_give(c.seen);
+    for (uint32_t i = 0; i < image.entry_count; i++) {
+        segment_image_damage(&image, image.entries[i].offset + 5, 1);
+        scan_all(&c, &image, IMAGE_SIZE, IMAGE_SIZE);
+        assert_int_equal(c.gap_count, 1); /* wherever it stands: first, last, in between */
+        segment_image_damage(&image, image.entries[i].offset + 5, 1);
+        mem_give(c.seen);
+    }
+    segment_image_free(&image);
+}
+
 static void a_cut_file_is_read_to_its_end(void **state)
 {
     (void)state;
@@ -251,6 +273,7 @@ int main(void)
         cmocka_unit_test(untouched_commits_are_found_around_damage),
         cmocka_unit_test(a_damaged_commit_head_costs_nothing_but_the_head),
         cmocka_unit_test(a_transaction_with_one_bad_record_is_not_whole),
+        cmocka_unit_test(an_unreadable_entry_leaves_a_gap_in_its_commit),
         cmocka_unit_test(a_cut_file_is_read_to_its_end),
         cmocka_unit_test(a_header_torn_between_two_lives_means_the_newer_one),
     };
