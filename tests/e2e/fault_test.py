@@ -195,6 +195,11 @@ class FullDisk(FaultTest):
         self.stop(daemon, FULL)
         self.check_deliveries(messages_of=len(self.books.promised))
 
+    @staticmethod
+    def segment_bytes(directory):
+        return sum(os.stat(path).st_blocks * 512 for path in
+                   glob.glob(os.path.join(directory, "data", "log-*", "seg-*")))
+
     def test_below_its_limits_of_space_and_inodes_nothing_new_comes_in(self):
         """Several daemons at once, as each look at the disk takes a while to come."""
         sink = self.sink()
@@ -213,6 +218,8 @@ class FullDisk(FaultTest):
             early.mailed()
             daemons.append((daemon, early, what, self.path(name, disk)))
         for _, _, what, path in daemons:
+            self.until(lambda path=path: self.segment_bytes(os.path.dirname(path)) >=
+                       4 * 64 * MEGABYTE, lambda: "the segments that a new spool takes")
             os.mkdir(path + "/ballast")
             for number in range(600 if what == "inodes" else 1):
                 with open("%s/ballast/%d" % (path, number), "wb") as file:
