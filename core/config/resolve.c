@@ -1,9 +1,12 @@
 #include "core/config/resolve.h"
 
+#include "core/base/diag.h"
 #include "core/base/json.h"
 #include "core/base/mem.h"
 #include "core/shard/shard.h"
 #include "policy/vm/vm.h"
+
+#define SAY_AGAIN_MS 60000u
 
 /* A config by name, for as long as its ttl says. */
 struct named_config {
@@ -232,6 +235,23 @@ static void ask_take_value(struct config_ask *ask, const struct vm_result *resul
     ask->config = config_intern(ask->cr, (enum config_kind)ask->kind, value, &ask->why);
 }
 
+/* The operator hears of it: records tell the reason to whoever reads them, by message. */
+static void failure_say(const struct config_ask *ask)
+{
+    struct config_resolver *cr = ask->cr;
+    uint64_t now_ms = shard_now_ms(cr->shard);
+    bool again = slice_eq(buf_slice(&cr->said), buf_slice(&ask->why));
+
+    if (cr->diag == NULL || (again && now_ms - cr->said_ms < SAY_AGAIN_MS)) {
+        return;
+    }
+    buf_clear(&cr->said);
+    buf_put(&cr->said, buf_slice(&ask->why));
+    cr->said_ms = now_ms;
+    diag_error(cr->diag, "config", "%s: %.*s", vm_hook_name(kinds[ask->kind].hook),
+               SLICE_ARG(buf_slice(&ask->why)));
+}
+
 static void ask_take(struct config_ask *ask, const struct vm_result *result)
 {
     switch (result->status) {
@@ -257,6 +277,9 @@ static void ask_take(struct config_ask *ask, const struct vm_result *result)
     }
     if (ask->config == NULL && ask->why.len == 0) {
         BUF_LIT(&ask->why, "no config");
+    }
+    if (ask->config == NULL) {
+        failure_say(ask);
     }
     buf_free(&ask->name);
 }
@@ -292,6 +315,7 @@ static bool ask_without_handler(struct config_ask *ask)
     }
     if (row->unregistered != NULL) {
         buf_put(&ask->why, slice_str(row->unregistered));
+        failure_say(ask);
     } else {
         ask->config = config_default(ask->cr, (enum config_kind)ask->kind);
     }
@@ -401,4 +425,5 @@ void config_resolver_free(struct config_resolver *cr)
     }
     hmap_free(&cr->named);
     hmap_free(&cr->interned);
+    buf_free(&cr->said);
 }

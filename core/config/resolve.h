@@ -23,6 +23,7 @@
 #include "core/config/egress_source_config.h"
 #include "core/config/queue_config.h"
 
+struct diag;
 struct shard;
 struct vm;
 struct vm_call;
@@ -52,6 +53,9 @@ struct config_resolver {
     struct hmap interned;
     struct hmap named;    /* cached pools and sources, by kind and name */
     struct config *defaults[CONFIG_KIND_COUNT]; /* what counts without a handler */
+    struct diag *diag;    /* where failures of handlers are told; may be NULL */
+    struct buf said;      /* the last one: a broken handler is not told for each message */
+    uint64_t said_ms;
 };
 
 void config_resolver_init(struct config_resolver *cr, struct shard *shard, struct vm *vm);

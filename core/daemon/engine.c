@@ -195,6 +195,7 @@ bool engine_build(struct engine *e, struct buf *why)
         return false;
     }
     config_resolver_init(&e->configs, &e->shard, e->vm);
+    e->configs.diag = &e->diag;
     ledger_init(&e->ledger, &e->shard);
     if (!engine_build_resolver(e, why)) {
         return false;

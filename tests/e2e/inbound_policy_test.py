@@ -406,6 +406,7 @@ class Messages(ringtest.RingTest):
         self.assertEqual(client.mail(), TROUBLE)
         records = daemon.stop()
         self.assertEqual([r["type"] for r in records], ["Reception", "Bounce", "Rejection"])
+        daemon.log.wait(r"ERROR config: get_queue_config: .*no such queue")
         self.assertEqual(records[1]["queue"], "dst.test")
         self.assertEqual(records[1]["response"]["code"], 500)
         self.assertTrue(records[1]["response"]["content"].startswith(

@@ -172,6 +172,20 @@ class Sources(Outbound):
                 record["response"]["content"],
                 "KumoMTA internal: no sources available for example.com pool=`P`")
 
+    def test_a_broken_path_handler_delays_the_mail_and_is_told_once(self):
+        daemon = self.daemon("""
+            kumo.on('get_queue_config', function()
+              return kumo.make_queue_config{protocol={smtp={mx_list={'127.0.0.1:1'}}}}
+            end)
+            kumo.on('get_egress_path_config', function() error 'no way' end)""")
+        for _ in range(3):
+            daemon.inject()
+        for record in daemon.wait_records("TransientFailure", 3):
+            self.assertEqual(record["response"]["code"], 451)
+            self.assertIn("no way", record["response"]["content"])
+        daemon.stop()
+        self.assertEqual(daemon.said().count("ERROR config: get_egress_path_config: "), 1)
+
     def test_an_undefined_pool_is_refused_and_remembered(self):
         daemon = self.daemon(
             """kumo.on('get_queue_config', function(domain)
