@@ -7,7 +7,7 @@
  * Owner     struct ingress_endpoint: made by the main thread, shared by all shards, read-only but
  *           for its atomic count. struct ingress: one shard.
  * Memory    a session while it is connected; bodies coming in are bounded by staging_bytes_max,
- *           beyond which large messages wait their turn.
+ *           beyond which large messages are taken in one after the other.
  * Blocking  never.
  */
 #pragma once
@@ -25,6 +25,7 @@
 
 struct diag;
 struct log;
+struct session;
 struct vm;
 
 /* One start_esmtp_listener call. */
@@ -64,6 +65,8 @@ struct ingress {
     struct timer starved_timer;
     uint64_t staging_bytes;    /* of bodies coming in */
     uint64_t staging_bytes_max;
+    struct session *favoured;  /* goes on although there is no room; NULL: nobody */
+    uint64_t favour_until_ms, favour_size; /* by then it has more than that */
     uint32_t session_count;
     uint32_t intake_count;     /* messages being judged or stored */
     uint32_t open_listener_count;

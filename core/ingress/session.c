@@ -5,8 +5,6 @@
 #include "core/base/uuid.h"
 #include "core/log/log.h"
 
-#define STARVED_RETRY_MS 10u
-
 static void session_free_if_done(struct session *s);
 
 struct slice session_hostname(const struct session *s)
@@ -61,7 +59,7 @@ static void session_init_meta(struct session *s)
     session_add_meta(s);
 }
 
-static void session_arm_idle(struct session *s)
+void session_arm_idle(struct session *s)
 {
     struct shard *sh = s->ingress->shard;
 
@@ -94,12 +92,6 @@ void session_open(struct ingress_listener *l, int fd)
     session_run(s, smtp_server_start(s->smtp, conn_out(&s->conn)));
 }
 
-static void session_unstage(struct session *s)
-{
-    s->ingress->staging_bytes -= s->staged;
-    s->staged = 0;
-}
-
 static void session_free_if_done(struct session *s)
 {
     struct ingress *in = s->ingress;
@@ -112,9 +104,6 @@ static void session_free_if_done(struct session *s)
         vm_call_end(&s->call);
     }
     session_unstage(s);
-    if (dlist_linked(&s->starved_link)) {
-        dlist_remove(&s->starved_link);
-    }
     dlist_remove(&s->link);
     relay_forget(s);
     smtp_server_free(&s->smtp);
@@ -186,62 +175,6 @@ static enum smtp_server_step session_feed(struct session *s)
 static bool session_has_input(const struct session *s)
 {
     return s->input.len > 0 || s->fresh.len > 0;
-}
-
-static void starved_fired(struct timer *t);
-
-/* Somebody waits for staging room or for the log's disk: look again soon. */
-static void ingress_arm_starved(struct ingress *in)
-{
-    if (!timer_armed(&in->starved_timer)) {
-        in->starved_timer.fn = starved_fired;
-        timer_arm(&in->shard->timers, &in->starved_timer,
-                  shard_now_ms(in->shard) + STARVED_RETRY_MS);
-    }
-}
-
-/* Room for large bodies is shared: who has more than its atomic size waits for others. When the
- * log cannot keep up, everybody waits. */
-static void session_stage(struct session *s)
-{
-    struct ingress *in = s->ingress;
-    size_t size = smtp_server_body_size(s->smtp);
-
-    in->staging_bytes += size - s->staged;
-    s->staged = size;
-    if (dlist_linked(&s->starved_link)) {
-        return;
-    }
-    if (log_wants_pause(in->log) ||
-        (in->staging_bytes > in->staging_bytes_max && size > SPOOL_ATOMIC_MAX &&
-         size < in->staging_bytes / 2)) {
-        dlist_push(&in->starved, &s->starved_link);
-        conn_pause(&s->conn);
-        ingress_arm_starved(in);
-    }
-}
-
-static void ingress_feed_starved(struct ingress *in)
-{
-    struct dlist *node;
-
-    while (in->staging_bytes <= in->staging_bytes_max && !log_wants_pause(in->log) &&
-           (node = dlist_pop(&in->starved)) != NULL) {
-        struct session *s = CONTAINER_OF(node, struct session, starved_link);
-
-        conn_resume(&s->conn);
-        session_arm_idle(s);
-    }
-}
-
-static void starved_fired(struct timer *t)
-{
-    struct ingress *in = CONTAINER_OF(t, struct ingress, starved_timer);
-
-    ingress_feed_starved(in);
-    if (!dlist_empty(&in->starved)) {
-        ingress_arm_starved(in);
-    }
 }
 
 /* The peer does not read its replies: no command of its is carried out before it does. */

@@ -93,6 +93,16 @@ void session_replyf(struct session *s, uint16_t code, const char *fmt, ...) PRIN
 NODISCARD bool session_take_failure(struct session *s, const struct vm_result *result);
 struct slice session_hostname(const struct session *s);
 
+/* The peer has client_timeout again. */
+void session_arm_idle(struct session *s);
+
+/* staging.c: counts the body coming in; without room for more of it, receiving pauses. */
+void session_stage(struct session *s);
+/* The session is going away: neither does it hold room nor wait for any. */
+void session_unstage(struct session *s);
+/* Those that wait go on as far as there is room. */
+void ingress_feed_starved(struct ingress *in);
+
 /* session_ask.c: the questions. Each either answers or leaves the phase set. */
 void session_ask(struct session *s);
 void session_ask_rewrite(struct session *s);

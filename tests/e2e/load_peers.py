@@ -111,6 +111,13 @@ async def reads_slowly(gate, port, source):
     peer.close()
 
 
+async def large_mail(port, body):
+    peer = await in_data(port, "127.1.0.1")
+    await peer.send(body)
+    await expect(peer, b".\r\n", "250 OK ids=")
+    peer.close()
+
+
 # ---- in the wrong ----
 
 async def never_reads(gate, port, source):

@@ -8,6 +8,7 @@ Usage: load_test.py BUILD_DIR [--scale N] [unittest arguments]
 freed.
 """
 
+import asyncio
 import socket
 import time
 
@@ -23,6 +24,9 @@ BAD_COUNT = 10        # of each kind
 CHURN_COUNT = 20_000
 CHURN_PHASES = 10
 FILES_MORE = 20         # segments and deliveries come and go, too
+LARGE_BYTES = 8 * MIB
+LARGE_ROOM = 256 * MIB  # of a shard, for bodies coming in
+LINE = 62 * b"x" + b"\r\n"
 FEW_DESCRIPTORS = 1024  # the least it starts with
 
 # What memory may cost. An idle connection: its promise. A bad one: input and output of 64 KiB wait
@@ -162,6 +166,26 @@ class Inbound(LoadTest):
             count, count * CHURN_PHASES), load_support.rss_peak(pid) - before,
             CHURN_BYTES_MAX)
         self.probe(daemon)
+
+    def test_large_messages_do_not_wait_for_each_other_for_ever(self):
+        """More than a shard has room for, all of them begun before any is over; some never are."""
+        daemon = self.daemon(listener=LISTENER, sink=self.ringsink(), shards=1)
+        count = LARGE_ROOM // LARGE_BYTES + 5
+        before = load_support.rss(daemon.process.pid)
+
+        async def all_at_once():
+            stalled = [await load_peers.in_data(daemon.port, "127.1.1.%d" % (i + 1))
+                       for i in range(3)]
+            for peer in stalled:
+                await peer.send(LARGE_BYTES // len(LINE) * LINE)
+            await asyncio.gather(*(load_peers.large_mail(daemon.port, LARGE_BYTES // len(LINE) * LINE)
+                                   for _ in range(count)))
+            for peer in stalled:
+                peer.close()
+
+        self.loop.run(all_at_once())
+        self.tell("%d messages of %d MiB; the peak is %d MiB", count, LARGE_BYTES // MIB,
+                  (load_support.rss_peak(daemon.process.pid) - before) // MIB)
 
     def test_without_descriptors_accepting_pauses_and_mail_goes_on(self):
         sink = self.sink()
