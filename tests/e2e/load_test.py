@@ -26,7 +26,6 @@ CHURN_PHASES = 10
 FILES_MORE = 20         # segments and deliveries come and go, too
 LARGE_BYTES = 8 * MIB
 LARGE_ROOM = 256 * MIB  # of a shard, for bodies coming in
-LINE = 62 * b"x" + b"\r\n"
 FEW_DESCRIPTORS = 1024  # the least it starts with
 
 # What memory may cost. An idle connection: its promise. A bad one: input and output of 64 KiB wait
@@ -171,14 +170,15 @@ class Inbound(LoadTest):
         """More than a shard has room for, all of them begun before any is over; some never are."""
         daemon = self.daemon(listener=LISTENER, sink=self.ringsink(), shards=1)
         count = LARGE_ROOM // LARGE_BYTES + 5
+        body = LARGE_BYTES // 64 * (62 * b"x" + b"\r\n")
         before = load_support.rss(daemon.process.pid)
 
         async def all_at_once():
             stalled = [await load_peers.in_data(daemon.port, "127.1.1.%d" % (i + 1))
                        for i in range(3)]
             for peer in stalled:
-                await peer.send(LARGE_BYTES // len(LINE) * LINE)
-            await asyncio.gather(*(load_peers.large_mail(daemon.port, LARGE_BYTES // len(LINE) * LINE)
+                await peer.send(body)
+            await asyncio.gather(*(load_peers.large_mail(daemon.port, body)
                                    for _ in range(count)))
             for peer in stalled:
                 peer.close()
