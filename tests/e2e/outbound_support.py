@@ -234,7 +234,10 @@ class Sink:
         conn = self.conns[number - 1]
         if word:
             conn["sock"].sendall(word)
-        conn["sock"].shutdown(socket.SHUT_WR)
+        try:
+            conn["sock"].shutdown(socket.SHUT_WR)
+        except OSError:  # the word made the client hang up first
+            pass
         self.wait(lambda events: conn["closed"], "the client to hang up too")
 
     def wait_command(self, command, count=1):
