@@ -8,6 +8,8 @@
 #include "spool/commit.h"
 
 #define FILL_PIECE (1024u * 1024u)
+/* Beyond the reserve; with fewer, a load that comes and goes fills files anew each time. */
+#define SPARES_KEPT 4u
 
 static uint32_t count_in(const struct spool_log *log, enum segment_state state)
 {
@@ -438,7 +440,7 @@ static void spares_trim(struct spool_log *log)
     uint32_t used = count_in(log, SEGMENT_SEALED) + count_in(log, SEGMENT_OPEN);
     struct segment *seg;
 
-    if (count_in(log, SEGMENT_FREE) <= reserve_of(log) + 2 + used / 8 ||
+    if (count_in(log, SEGMENT_FREE) <= reserve_of(log) + SPARES_KEPT + used / 8 ||
         count_in(log, SEGMENT_DROPPING) > 0) {
         return;
     }

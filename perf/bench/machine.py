@@ -151,3 +151,15 @@ def describe(directory):
         "filesystem": filesystem_of(directory),
         "virtual": "hypervisor" in _first_value("/proc/cpuinfo", "flags").split(),
     }
+
+
+def tree_bytes(directory):
+    """Sizes of all files below a directory."""
+    total = 0
+    for path, _, names in os.walk(directory):
+        for name in names:
+            try:
+                total += os.stat(os.path.join(path, name)).st_size
+            except FileNotFoundError:
+                pass
+    return total

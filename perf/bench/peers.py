@@ -48,6 +48,34 @@ def smtp_source(place, port, messages, size, connections):
     return source
 
 
+def source_message_bytes(place, size):
+    """What smtp-source sends for a message of `size`: it adds the header on top."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        listener.settimeout(10)
+        source = Process([shutil.which("smtp-source") or "/usr/sbin/smtp-source", "-m", "1", "-l",
+                          str(size), "-f", "bounce@src.test", "-t", "user@dst.test",
+                          "127.0.0.1:%d" % listener.getsockname()[1]],
+                         place.file("smtp-source.log"))
+        peer = listener.accept()[0]
+        with peer, peer.makefile("rwb") as stream:
+            data = 0
+            reply = b"220 size.test ESMTP\r\n"
+            while reply is not None:
+                stream.write(reply)
+                stream.flush()
+                line = stream.readline()
+                if line.upper().startswith(b"DATA"):
+                    stream.write(b"354 go on\r\n")
+                    stream.flush()
+                    while (line := stream.readline()) not in (b".\r\n", b""):
+                        data += len(line)
+                reply = None if line[:4].upper() in (b"QUIT", b"") else b"250 ok\r\n"
+    source.kill()
+    return data
+
+
 class Json(Process):
     """One of our tools: the last line of its output is its report."""
 

@@ -18,6 +18,8 @@ class Relay:
 
     name = ""
     process = None
+    recycles = False  # it writes the files of `spool` over and over
+    spool = None
 
     def cpu_s(self):
         return machine.cpu_seconds(self.process.pid)
@@ -45,6 +47,8 @@ class Floor(Relay):
 class Ringpost(Relay):
     """ringpostd with perf/policy/relay.lua, spool and logs in the place's directory."""
 
+    recycles = True
+
     def __init__(self, shards=None, **settings):
         self.shards = shards
         self.settings = {"RINGPERF_" + key.upper(): str(value) for key, value in settings.items()}
@@ -53,6 +57,7 @@ class Ringpost(Relay):
 
     def start(self, place, port, sink_port, fresh=True):
         spool, logs = place.path("spool"), place.path("logs")
+        self.spool = spool
         for path in (spool, logs) if fresh else ():
             shutil.rmtree(path, ignore_errors=True)
             os.makedirs(path)
