@@ -5,7 +5,7 @@ Usage: crash_test.py BUILD_DIR [--rounds N] [--seed N] [--keep]
 
 A round: start with one to three shards on the spool that the last round left, load, kill at a
 random moment; sometimes again while it recovers or drains; start once more and let everything
-through. Without --rounds it takes about half a minute. A failure prints the seed, and the
+through. Five rounds take about half a minute. A failure prints the seed, and the
 directory stays.
 
 A message may arrive twice only when the sink's books say why: the connection ended before the
