@@ -298,10 +298,9 @@ static bool open_store(struct daemon *d, struct buf *why)
     return err == SPOOL_OK;
 }
 
-/* Nobody can connect before the spool is ours. */
 static bool build(struct daemon *d, struct api_services *services, struct buf *why)
 {
-    if (!setup_check(&d->setup, why) || !open_store(d, why) || !setup_listen(&d->setup, why)) {
+    if (!setup_check(&d->setup, why) || !open_store(d, why)) {
         return false;
     }
     for (uint32_t i = 0; i < d->shard_count; i++) {

@@ -311,16 +311,6 @@ static bool listen_everywhere(struct setup *s, struct ingress_endpoint *e, struc
     return true;
 }
 
-bool setup_listen(struct setup *s, struct buf *why)
-{
-    for (struct setup_endpoint *e = s->endpoints; e != NULL; e = e->next) {
-        if (!listen_everywhere(s, &e->endpoint, why)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* Options whose effect is not there yet and whose absence would let in what they keep out. */
 static bool listener_supported(const struct listener_params *p, struct buf *why)
 {
@@ -357,7 +347,8 @@ static bool start_esmtp_listener(void *ctx, const struct json *params, struct bu
     if (!listen_parse(slice_str(e->endpoint.config.listen), &e->endpoint.addr)) {
         buf_printf(why, "failed to bind to %s: it is not an address and a port",
                    e->endpoint.config.listen);
-    } else if (listener_supported(&e->endpoint.config.params, why)) {
+    } else if (listener_supported(&e->endpoint.config.params, why) &&
+               (s->daemon->options->validate || listen_everywhere(s, &e->endpoint, why))) {
         *s->endpoints_end = e;
         s->endpoints_end = &e->next;
         say_idle_options(ctx, CALL_start_esmtp_listener, params);

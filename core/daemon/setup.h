@@ -52,5 +52,3 @@ NODISCARD bool setup_check(const struct setup *s, struct buf *why);
 /* The spool's parameters. They borrow from the setup; data_paths and guards are given back by the
  * caller. */
 void setup_spool_params(const struct setup *s, uint32_t shards, struct spool_params *out);
-/* Binds what start_esmtp_listener asked for, on every shard: mail may come from now on. */
-NODISCARD bool setup_listen(struct setup *s, struct buf *why);

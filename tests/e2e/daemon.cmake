@@ -27,7 +27,6 @@ else()
   e2e_test(load_test.py)
   e2e_test(load_outbound_test.py)
 endif()
-e2e_test(crash_test.py --rounds 5)
 e2e_test(ringspool_test.py)
 
 # The daemon with its writes recorded, and what tells what a rebuilt spool holds.

@@ -541,17 +541,14 @@ class Start(FaultTest):
                          "^Error: %s holds format 99, this program reads format 1$" %
                          self.path("meta"))
 
-    def test_a_spool_path_that_cannot_be_used_is_named_before_a_listener_opens(self):
-        """The listener could not be opened either: what is told is what was tried first."""
-        text = ringtest.policy().replace("listen='127.0.0.1:0'", "listen='192.0.2.1:25'")
+    def test_a_spool_path_that_cannot_be_used_is_named(self):
         with open(self.path("file"), "wb"):
             pass
         for path in ("file", "file/below"):
             self.assertRegex(
-                self.refused(text.replace("@DIR@/data", self.path(path))),
+                self.refused(ringtest.policy().replace("@DIR@/data", self.path(path))),
                 "^Error: %s: kumo.define_spool: path %s: cannot .*: Not a directory$" % (
                     self.path("init.lua"), self.path(path)))
-        self.assertRegex(self.refused(text), "failed to bind to 192.0.2.1:25: Cannot assign")
 
     def test_a_log_directory_that_cannot_be_used_is_named(self):
         with open(self.path("file"), "wb"):
