@@ -180,16 +180,22 @@ static bool run_init(struct daemon *d, struct api_services *services, struct buf
 static void say_banner(struct daemon *d)
 {
     struct diag *diag = &d->engines[0]->diag;
-    struct buf spool = {0};
+    struct buf spool = {0}, deferring = {0};
     struct utsname host;
 
     MUST(uname(&host) == 0);
     spool_store_describe(d->store, &spool);
+    setup_put_deferring(&d->setup, &deferring);
+    if (deferring.len > 0) { /* the promise behind a 250 is another there */
+        BUF_LIT(&spool, ", deferred_spool on ");
+        buf_put(&spool, buf_slice(&deferring));
+    }
     diag_info(diag, "kumod", "NodeId is %.*s", (int)d->node_id.len, d->node_id.ptr);
     diag_info(diag, "kumod", "Version is %s", d->options->version);
     diag_info(diag, "kumod", "kernel %s, %u shard%s, spool %.*s", host.release, d->shard_count,
               d->shard_count == 1 ? "" : "s", (int)spool.len, spool.ptr);
     buf_free(&spool);
+    buf_free(&deferring);
 }
 
 static void say_listening(struct daemon *d)

@@ -359,6 +359,41 @@ static bool start_esmtp_listener(void *ctx, const struct json *params, struct bu
     return false;
 }
 
+static bool listener_defers(const struct listener_params *p)
+{
+    bool defers = p->deferred_spool;
+
+    for (uint32_t i = 0; !defers && i < p->peer.count; i++) {
+        defers = listener_defers(p->peer.items[i].params);
+    }
+    for (uint32_t i = 0; !defers && i < p->via.count; i++) {
+        defers = listener_defers(p->via.items[i].params);
+    }
+    return defers;
+}
+
+bool setup_defers(const struct setup *s)
+{
+    const struct setup_endpoint *e = s->endpoints;
+
+    while (e != NULL && !listener_defers(&e->endpoint.config.params)) {
+        e = e->next;
+    }
+    return e != NULL;
+}
+
+void setup_put_deferring(const struct setup *s, struct buf *out)
+{
+    size_t start = out->len;
+
+    for (const struct setup_endpoint *e = s->endpoints; e != NULL; e = e->next) {
+        if (listener_defers(&e->endpoint.config.params)) {
+            buf_put(out, out->len > start ? SLICE(", ") : SLICE(""));
+            ip_port_put(out, &e->endpoint.addr);
+        }
+    }
+}
+
 /* ---- diagnostics ---- */
 
 static bool set_filter(void *ctx, struct slice filter, struct buf *why)

@@ -52,3 +52,7 @@ NODISCARD bool setup_check(const struct setup *s, struct buf *why);
 /* The spool's parameters. They borrow from the setup; data_paths and guards are given back by the
  * caller. */
 void setup_spool_params(const struct setup *s, uint32_t shards, struct spool_params *out);
+/* The listeners that answer before mail is on stable storage (deferred_spool, their overlays'
+ * included), ", " between; nothing when there is none. */
+void setup_put_deferring(const struct setup *s, struct buf *out);
+PURE bool setup_defers(const struct setup *s);

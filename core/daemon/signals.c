@@ -21,8 +21,11 @@ static void signal_polled(struct ring_op *op, int32_t res, uint32_t flags)
         return; /* cancelled: the daemon is at its end */
     }
     while (read(d->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-        if (d->stopping) { /* what was accepted is durable: nothing is lost by leaving now */
-            diag_warn(&d->engines[0]->diag, "kumod", "second signal: ending at once");
+        if (d->stopping) { /* what was accepted is durable, but for deferred_spool */
+            diag_warn(&d->engines[0]->diag, "kumod", "second signal: ending at once%s",
+                      setup_defers(&d->setup) ? "; mail of deferred_spool listeners that is not "
+                                                "written yet is lost"
+                                              : "");
             _exit(1);
         }
         daemon_stop(d, strsignal((int)info.ssi_signo));

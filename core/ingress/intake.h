@@ -20,7 +20,7 @@ struct intake_item {
     uint8_t id[16];
     bool relay;                 /* goes into a queue */
     bool black_hole;            /* queue "null": recorded, not kept */
-    bool stored;
+    bool kept;                  /* relayed and no black hole: a queue is to have it */
     bool failed;                /* its queue refused it */
 };
 
@@ -44,6 +44,7 @@ struct intake {
     struct intake_put *puts;
     uint32_t put_count;
     uint32_t waiting;           /* puts or inserts not answered yet */
+    bool deferred;              /* kept in memory alone for now: deferred_spool */
     enum spool_err spool_error;
     struct spool_void withdraw;
     struct spool_ref *refs;     /* of withdraw */

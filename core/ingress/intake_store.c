@@ -93,7 +93,7 @@ static bool item_judge(struct intake *it, struct intake_item *item)
     item->black_hole = slice_eq(buf_slice(&item->queue_name), SLICE("null"));
     it->relayed_count += item->relay && !item->black_hole;
     it->black_hole_count += item->black_hole;
-    item->stored = item->relay && !item->black_hole;
+    item->kept = item->relay && !item->black_hole;
     return true;
 }
 
@@ -224,8 +224,11 @@ static void intake_insert(struct intake *it)
         struct slice why = {0};
 
         record_reception(it, item);
-        if (!item->stored) {
+        if (!item->kept) {
             continue;
+        }
+        if (it->deferred) {
+            queue_defer(it->ingress->queue, item->m);
         }
         item->insert.done = item_inserted_later;
         switch (queue_insert(it->ingress->queue, item->m, buf_slice(&item->queue_name),
@@ -325,7 +328,7 @@ static void intake_stored(struct intake *it)
     for (uint32_t i = 0; i < it->item_count; i++) {
         struct message *m = it->items[i].m;
 
-        if (it->items[i].stored) {
+        if (it->items[i].kept) {
             m->ref = it->records[record++].ref;
             m->flags |= MESSAGE_SPOOLED;
             m->content->envelope_dirty = false;
@@ -375,7 +378,7 @@ static void intake_stage(struct intake *it)
         struct intake_item *item = &it->items[i];
         struct intake_put *p;
 
-        if (!item->stored) {
+        if (!item->kept) {
             continue;
         }
         if (item->m->content->body != body) {
@@ -393,9 +396,29 @@ static void intake_stage(struct intake *it)
     }
 }
 
+/* deferred_spool, unless the policy wants a message saved or too many are in memory already. */
+static bool intake_defers(const struct intake *it)
+{
+    uint64_t bytes = 0;
+
+    if (!it->session->config->deferred_spool) {
+        return false;
+    }
+    for (uint32_t i = 0; i < it->item_count; i++) {
+        const struct message *m = it->items[i].m;
+
+        if (it->items[i].kept && (m->flags & MESSAGE_SAVE) != 0) {
+            return false;
+        }
+        bytes += it->items[i].kept ? m->size : 0;
+    }
+    return queue_may_defer(it->ingress->queue, bytes);
+}
+
 void intake_write(struct intake *it)
 {
-    if (it->relayed_count == 0) {
+    it->deferred = intake_defers(it);
+    if (it->relayed_count == 0 || it->deferred) {
         intake_insert(it);
         return;
     }

@@ -35,6 +35,7 @@ struct message_content {
     struct meta meta;
     struct body *body;        /* NULL when only envelope and metadata are loaded */
     struct buf head;          /* goes out before the body ... */
+    uint32_t unsaved_bytes;   /* what core/queue counts it with while it is MESSAGE_UNSAVED */
     uint32_t body_from;       /* ... which starts here: 0, or at the empty line that ends its
                                * header block, when head has taken that over */
     struct schedule *schedule; /* NULL when there is none */
@@ -45,6 +46,7 @@ struct message_content {
 #define MESSAGE_SPOOLED (1u << 0)  /* ref names a durable record */
 #define MESSAGE_UNSAVED (1u << 1)  /* deferred_spool: to be written when it has to wait */
 #define MESSAGE_NEW (1u << 2)      /* not attempted or delayed yet */
+#define MESSAGE_SAVE (1u << 3)     /* the policy wants it written, deferred_spool or not */
 #define MESSAGE_MOVED (1u << 4)    /* from another queue; this one has not judged its age */
 
 struct message {

@@ -10,6 +10,7 @@
 #include "core/queue/event.h"
 #include "core/queue/load.h"
 #include "core/queue/records.h"
+#include "core/queue/save.h"
 
 static uint64_t wall_ms(const struct queue_mgr *mgr)
 {
@@ -174,6 +175,10 @@ static void queue_wait(struct queue_mgr *mgr, struct message *m)
     bool scheduled = m->content != NULL && m->content->schedule != NULL &&
                      m->content->schedule->has_expires;
 
+    if ((m->flags & MESSAGE_UNSAVED) != 0) {
+        queue_save(mgr, m);
+        return;
+    }
     if (!scheduled && created_ms + max_age_ms < until_ms) {
         until_ms = created_ms + max_age_ms;
     }
@@ -222,6 +227,10 @@ static void held_again(struct timer *t)
     struct schedq *q = m->owner;
 
     q->mgr->waiting_count--;
+    if (q->mgr->draining) { /* as in message_due() */
+        queue_promote(q->mgr, m);
+        return;
+    }
     (void)schedq_get(q->mgr, schedq_name(q)); /* a failure that is old enough is asked again */
     queue_place(q->mgr, m);
 }
@@ -231,6 +240,10 @@ static void queue_hold(struct queue_mgr *mgr, struct message *m)
 {
     struct schedq *q = m->owner;
 
+    if ((m->flags & MESSAGE_UNSAVED) != 0 && (q->state != SCHEDQ_ASKING || mgr->draining)) {
+        queue_save(mgr, m);
+        return;
+    }
     if (q->state == SCHEDQ_ASKING) {
         dlist_push(&q->messages, &m->timer.link);
         return;
@@ -238,6 +251,41 @@ static void queue_hold(struct queue_mgr *mgr, struct message *m)
     mgr->waiting_count++;
     m->timer.fn = held_again;
     timer_arm(&mgr->shard->timers, &m->timer, q->failed_until_ms);
+}
+
+bool queue_is_due(const struct queue_mgr *mgr, const struct message *m)
+{
+    const struct schedq *q = m->owner;
+
+    return !mgr->draining && q->state == SCHEDQ_READY && m->due_ms <= wall_ms(mgr);
+}
+
+/* It leaves memory; the spool keeps it, with what a handler changed. What the spool does not have
+ * yet is written first, and comes here again. */
+static void queue_rest(struct queue_mgr *mgr, struct message *m)
+{
+    if ((m->flags & MESSAGE_UNSAVED) != 0) {
+        queue_save(mgr, m);
+        return;
+    }
+    if (m->content != NULL && m->content->envelope_dirty) {
+        queue_save_state(mgr, m);
+    }
+    schedq_leave(m);
+    message_free(&m);
+}
+
+void queue_saved(struct queue_mgr *mgr, struct message *m)
+{
+    const struct schedq *q = m->owner;
+
+    if (mgr->draining) {
+        queue_rest(mgr, m);
+    } else if (q->state == SCHEDQ_READY) {
+        queue_wait(mgr, m);
+    } else {
+        queue_hold(mgr, m);
+    }
 }
 
 void queue_drop_waiting(struct queue_mgr *mgr)
@@ -393,6 +441,7 @@ static void rate_answered_later(struct token_ask *ask, uint64_t wait_ns)
 
     mem_give(rw);
     rate_answered(mgr, m, wait_ns);
+    queue_write_done(mgr);
 }
 
 static void promote_at_rate(struct queue_mgr *mgr, struct message *m)
@@ -412,17 +461,9 @@ static void promote_at_rate(struct queue_mgr *mgr, struct message *m)
     if (token_take(mgr->ledger, buf_slice(&mgr->scratch), &rate, &rw->ask, &wait_ns)) {
         mem_give(rw);
         rate_answered(mgr, m, wait_ns);
+    } else {
+        mgr->pending_writes++; /* a drain that did not wait could lose what is in memory alone */
     }
-}
-
-/* It leaves memory; the spool keeps it, with what a handler changed. */
-static void queue_rest(struct queue_mgr *mgr, struct message *m)
-{
-    if (m->content != NULL && m->content->envelope_dirty) {
-        queue_save_state(mgr, m);
-    }
-    schedq_leave(m);
-    message_free(&m);
 }
 
 void queue_promote(struct queue_mgr *mgr, struct message *m)

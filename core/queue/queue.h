@@ -10,6 +10,7 @@
  * Owner     one shard. Messages given to queue_insert() belong to the queue until promoted,
  *           then to the promoter until it gives them back or finishes them.
  * Memory    a waiting message is struct message and its spool slot; its content is dropped.
+ *           Messages in memory alone (deferred_spool) are bounded by QUEUE_UNSAVED_BYTES_MAX.
  * Blocking  never; handlers and the spool answer later.
  */
 #pragma once
@@ -77,14 +78,20 @@ struct queue_mgr {
     struct buf outcome;      /* scratch of queue_finish() */
     struct queue_events events;
     uint64_t waiting_count;  /* messages in all queues that are not promoted */
-    uint64_t pending_writes; /* changes, reads and events under way */
+    uint64_t pending_writes; /* changes, reads, questions, events: a drain waits for them */
+    struct dlist saves;      /* save.c: messages being written that were in memory alone */
+    uint64_t unsaved_bytes, unsaved_bytes_max;
+    uint32_t unsaved_count;
+    bool save_fails;         /* the last such write did, and the operator was told */
     struct queue_counters counters;
     void (*settled)(void *ctx); /* of queue_mgr_settled(), while it waits */
     void *settled_ctx;
     bool draining;           /* nothing is promoted any more */
+    bool cut;                /* writes that fail are not tried again */
 };
 
 #define QUEUE_MAINTAIN_MS 10000u
+#define QUEUE_UNSAVED_BYTES_MAX (UINT64_C(256) << 20) /* over all shards */
 #define QUEUE_FAILURE_TTL_MS 60000u /* a config error is remembered this long */
 
 void queue_mgr_init(struct queue_mgr *mgr, struct shard *shard);
@@ -92,9 +99,10 @@ void queue_mgr_start(struct queue_mgr *mgr);
 /* The config epoch has changed: queues whose refresh_strategy is Epoch ask for their config anew,
  * from the loop. */
 void queue_mgr_epoch(struct queue_mgr *mgr);
-/* Stops promoting; waiting messages stay in the spool. */
+/* Stops promoting; waiting messages stay in the spool, those in memory alone are written. */
 void queue_mgr_drain(struct queue_mgr *mgr);
-/* Stopping takes too long: handlers under way are abandoned. */
+/* Stopping takes too long: handlers under way are abandoned; what could not be written is given
+ * up, each by its id. */
 void queue_mgr_cut(struct queue_mgr *mgr);
 /* done() when no record or change of the queues is under way any more, perhaps at once. */
 void queue_mgr_settled(struct queue_mgr *mgr, void (*done)(void *ctx), void *ctx);
@@ -111,13 +119,19 @@ struct queue_insert {
     struct message *m;
 };
 
-/* A message with content loaded, its record durable. Answers true when it was taken at once, or
- * refused at once with why; otherwise ins->done runs later. On failure the message stays the
- * caller's. */
+/* A message with content loaded, its record durable or queue_defer() called. Answers true when it
+ * was taken at once, or refused at once with why; otherwise ins->done runs later. On failure the
+ * message stays the caller's. */
 enum queue_answer { QUEUE_TAKEN = 0, QUEUE_REFUSED, QUEUE_LATER };
 NODISCARD enum queue_answer queue_insert(struct queue_mgr *mgr, struct message *m,
                                          struct slice queue_name, struct queue_insert *ins,
                                          struct slice *why);
+/* deferred_spool: whether that many bytes more may be kept in memory alone. If not, and for every
+ * other message, the record is written first. */
+PURE bool queue_may_defer(const struct queue_mgr *mgr, uint64_t bytes);
+/* The message is in memory alone, content loaded; it is written before it has to wait, and before
+ * the drain ends. */
+void queue_defer(struct queue_mgr *mgr, struct message *m);
 /* The insertion that is to answer later is taken back: it does not answer, and the message is the
  * caller's. False: nothing is under way. */
 NODISCARD bool queue_insert_abandon(struct queue_insert *ins);

@@ -4,6 +4,7 @@
 #include "core/log/log.h"
 #include "core/log/outcome.h"
 #include "core/queue/load.h"
+#include "core/queue/save.h"
 #include "core/queue/schedq.h"
 
 #define RECIPIENTS_ON_STACK 8u
@@ -257,6 +258,7 @@ void queue_finish(struct queue_mgr *mgr, struct message *m, const struct record_
         with_record(mgr, m, &outcomes[i], session, submit, &sequence);
     }
     mgr->counters.finished_count++;
+    queue_undefer(mgr, m);
     if (m->owner != NULL) {
         schedq_leave(m);
     }
@@ -268,6 +270,7 @@ void queue_discard(struct queue_mgr *mgr, struct message *m)
     if ((m->flags & MESSAGE_SPOOLED) != 0) {
         (void)spool_settle(mgr->spool, m->ref, SLICE(""));
     }
+    queue_undefer(mgr, m);
     if (m->owner != NULL) {
         schedq_leave(m);
     }

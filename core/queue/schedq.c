@@ -2,6 +2,7 @@
 
 #include "core/base/mem.h"
 #include "core/queue/event.h"
+#include "core/queue/save.h"
 
 static struct slice schedq_key(const struct hmap_node *node)
 {
@@ -279,7 +280,9 @@ static void queue_maintain(struct timer *t)
 
 void queue_mgr_init(struct queue_mgr *mgr, struct shard *shard)
 {
-    *mgr = (struct queue_mgr){.shard = shard};
+    *mgr = (struct queue_mgr){.shard = shard,
+                              .unsaved_bytes_max = QUEUE_UNSAVED_BYTES_MAX / shard->group->count};
+    dlist_init(&mgr->saves);
     hmap_init(&mgr->queues, schedq_key, ring_random(&shard->ring));
     hmap_init(&mgr->pools, pool_key, ring_random(&shard->ring));
     mgr->maintain.fn = queue_maintain;
@@ -309,17 +312,39 @@ void queue_mgr_epoch(struct queue_mgr *mgr)
     timer_arm(&mgr->shard->timers, &mgr->maintain, shard_now_ms(mgr->shard));
 }
 
+/* Those that wait for the queue's config in memory alone. */
+static void schedq_save_messages(struct schedq *q)
+{
+    struct dlist *next;
+
+    for (struct dlist *n = q->messages.next; n != &q->messages; n = next) {
+        struct message *m = CONTAINER_OF(n, struct message, timer.link);
+
+        next = n->next;
+        if ((m->flags & MESSAGE_UNSAVED) != 0) {
+            dlist_remove(n);
+            queue_save(q->mgr, m);
+        }
+    }
+}
+
 void queue_mgr_drain(struct queue_mgr *mgr)
 {
     mgr->draining = true;
     timer_cancel(&mgr->shard->timers, &mgr->maintain);
     queue_events_drain(mgr);
+    for (struct hmap_node *n = hmap_first(&mgr->queues); n != NULL;
+         n = hmap_next(&mgr->queues, n)) {
+        schedq_save_messages(CONTAINER_OF(n, struct schedq, node));
+    }
+    queue_save_drain(mgr);
 }
 
 void queue_mgr_cut(struct queue_mgr *mgr)
 {
     queue_mgr_drain(mgr); /* what no handler was asked about is not promoted */
     queue_events_cut(mgr);
+    queue_save_cut(mgr);
 }
 
 void queue_write_done(struct queue_mgr *mgr)
@@ -359,6 +384,7 @@ void queue_mgr_free(struct queue_mgr *mgr)
 {
     struct hmap_node *next;
 
+    MUST(dlist_empty(&mgr->saves)); /* they were waited for */
     queue_drop_waiting(mgr);
     queue_events_free(mgr);
     for (struct hmap_node *n = hmap_first(&mgr->queues); n != NULL; n = next) {

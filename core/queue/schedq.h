@@ -75,3 +75,7 @@ void queue_drop_waiting(struct queue_mgr *mgr);
 /* delay.c: places a message by its due time, or promotes it. */
 void queue_place(struct queue_mgr *mgr, struct message *m);
 void queue_promote(struct queue_mgr *mgr, struct message *m);
+/* Whether it can leave at once: nothing drains, its queue has a config, its time has come. */
+bool queue_is_due(const struct queue_mgr *mgr, const struct message *m);
+/* delay.c: a message that queue_save() was called for is in the spool now; goes on with it. */
+void queue_saved(struct queue_mgr *mgr, struct message *m);

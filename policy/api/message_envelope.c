@@ -137,10 +137,13 @@ static int message_increment_num_attempts(lua_State *L)
     return 0;
 }
 
-/* Saving is the engine's business when the handler returns: nothing is left to do here. */
+/* Saving is the engine's business when the handler returns; what matters is whether it may be put
+ * off (deferred_spool). */
 static int message_save(lua_State *L)
 {
-    (void)vm_message_view(L, 1);
+    if ((vm_message_view(L, 1)->flags & MESSAGE_SAVE) == 0) {
+        vm_message_edit(L, 1)->flags |= MESSAGE_SAVE;
+    }
     return 0;
 }
 

@@ -41,6 +41,7 @@ static void stage_message(struct vm_message_slot *slot)
     to->recipient_count = from->recipient_count;
     to->body = from->body != NULL ? body_get(from->body) : NULL;
     to->body_from = from->body_from;
+    to->unsaved_bytes = from->unsaved_bytes;
     to->schedule = from->schedule; /* shared until replaced */
     to->envelope_dirty = from->envelope_dirty;
     to->data_dirty = from->data_dirty;
