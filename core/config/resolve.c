@@ -393,6 +393,21 @@ bool config_ask_path(struct config_resolver *cr, struct config_ask *ask,
     return ask_run(ask);
 }
 
+struct config *config_queue_retrying(struct config_resolver *cr, struct slice retry_interval)
+{
+    struct json_doc doc = {0};
+    struct json *object = json_new(&doc, JSON_OBJECT);
+    struct buf why = {0};
+    struct config *c;
+
+    json_object_set(&doc, object, SLICE("retry_interval"), json_new_string(&doc, retry_interval));
+    c = config_intern(cr, CONFIG_QUEUE, object, &why);
+    MUST(c != NULL);
+    buf_free(&why);
+    json_doc_free(&doc);
+    return c;
+}
+
 void config_ask_abandon(struct config_ask *ask)
 {
     if (ask->in_flight) {

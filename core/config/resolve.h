@@ -89,5 +89,8 @@ NODISCARD bool config_ask_source(struct config_resolver *cr, struct config_ask *
 NODISCARD bool config_ask_path(struct config_resolver *cr, struct config_ask *ask,
                                struct slice routing_domain, struct slice source,
                                struct slice site_name);
+/* A queue of the engine's own: every option at its default but for retry_interval. A reference
+ * for the caller. */
+struct config *config_queue_retrying(struct config_resolver *cr, struct slice retry_interval);
 /* The asker goes away: done() will not run. */
 void config_ask_abandon(struct config_ask *ask);

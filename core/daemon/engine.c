@@ -171,6 +171,8 @@ static void engine_wire(struct engine *e)
     e->queue.zones = &e->zones.finder;
     e->queue.promoter = &egress_promoter;
     e->queue.promoter_ctx = &e->egress;
+    e->queue.injector = &ingress_injector;
+    e->queue.injector_ctx = &e->ingress;
 
     egress_init(&e->egress, &e->shard);
     e->egress.queue = &e->queue;
@@ -257,6 +259,7 @@ void engine_stop(struct engine *e, enum engine_phase phase)
         break;
     case ENGINE_STOP_EGRESS:
         queue_mgr_drain(&e->queue);
+        deferrals_drain(&e->ingress);
         egress_drain(&e->egress, egress_drained, e);
         break;
     case ENGINE_STOP_LOG:
@@ -273,9 +276,9 @@ void engine_stop(struct engine *e, enum engine_phase phase)
 
 void engine_cut(struct engine *e)
 {
+    queue_mgr_cut(&e->queue);
     ingress_cut(&e->ingress);
     egress_cut(&e->egress);
-    queue_mgr_cut(&e->queue);
 }
 
 void engine_close(struct engine *e)

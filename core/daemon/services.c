@@ -56,7 +56,7 @@ static void injection_end(struct injection *in, bool ok, struct slice why)
     buf_free(&in->queue_name);
     mem_give(in);
     op->done(op);
-    queue_write_done(queue);
+    queue_work_end(queue);
 }
 
 static void injection_inserted(struct injection *in, bool ok, struct slice why)
@@ -161,7 +161,7 @@ static void inject(void *ctx, struct message *m, bool deferred_spool, struct api
     in->engine = ctx;
     in->m = m;
     in->op = op;
-    in->engine->queue.pending_writes++; /* stopping waits for it */
+    queue_work_begin(&in->engine->queue); /* stopping waits for it */
     refusal = injection_refusal(in, &why);
     if (refusal.len > 0) {
         injection_end(in, false, refusal);

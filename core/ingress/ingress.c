@@ -1,6 +1,7 @@
 #include "core/ingress/ingress.h"
 
 #include "core/base/mem.h"
+#include "core/ingress/deferred.h"
 #include "core/ingress/session.h"
 #include "policy/vm/vm.h"
 
@@ -11,6 +12,7 @@ void ingress_init(struct ingress *in, struct shard *shard)
     *in = (struct ingress){.shard = shard, .staging_bytes_max = STAGING_BYTES_MAX};
     dlist_init(&in->sessions);
     dlist_init(&in->starved);
+    deferrals_init(in);
 }
 
 static void endpoint_accepted(struct listener *l, int fd)
@@ -115,6 +117,7 @@ void ingress_cut(struct ingress *in)
         next = n->next;
         session_cut(CONTAINER_OF(n, struct session, link));
     }
+    deferrals_cut(in);
 }
 
 void ingress_drained_check(struct ingress *in)
@@ -130,6 +133,7 @@ void ingress_drained_check(struct ingress *in)
 
 void ingress_free(struct ingress *in)
 {
+    deferrals_free(in);
     while (in->listeners != NULL) {
         struct ingress_listener *l = in->listeners;
 

@@ -50,6 +50,15 @@ struct ingress_listener {
     struct ingress_listener *next;
 };
 
+/* Mail of listeners with deferred_queue on its way from the internal queue through the policy. */
+struct deferrals {
+    struct dlist waiting;    /* struct message, by timer.link */
+    struct dlist running;    /* struct deferral: its handler or its new queue is being asked */
+    uint32_t running_count;
+    uint64_t held_bytes;     /* of waiting messages with their content in memory */
+    struct post work;
+};
+
 struct ingress {
     struct shard *shard;
     struct vm *vm;
@@ -70,9 +79,11 @@ struct ingress {
     uint32_t session_count;
     uint32_t intake_count;     /* messages being judged or stored */
     uint32_t open_listener_count;
+    struct deferrals deferrals;
     struct slice unhealthy;    /* why nothing is accepted; empty: it is */
     struct ingress_counters counters;
     bool draining;
+    bool defers_said;          /* that dynamic parameters turned deferred_spool on */
     void (*drained)(void *ctx);
     void *drained_ctx;
     struct buf scratch;
@@ -91,6 +102,9 @@ void ingress_start(struct ingress *in);
 void ingress_drain(struct ingress *in, void (*drained)(void *ctx), void *ctx);
 /* The drain took too long: cuts the sessions that are left. */
 void ingress_cut(struct ingress *in);
+/* deferred.c: after the drain, with queues that drain: what waits for its policy goes to rest. */
+void deferrals_drain(struct ingress *in);
 void ingress_free(struct ingress *in);
+extern const struct queue_injector ingress_injector; /* its ctx: struct ingress */
 /* Calls drained() when nothing is left. */
 void ingress_drained_check(struct ingress *in);

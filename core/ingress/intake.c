@@ -4,6 +4,7 @@
 #include "core/base/json.h"
 #include "core/base/mem.h"
 #include "core/base/time_text.h"
+#include "core/ingress/deferred.h"
 #include "proto/trace.h"
 
 static void intake_split(struct intake *it);
@@ -379,7 +380,9 @@ static void intake_split(struct intake *it)
 /* Iterates over the items; a handler that answers at once must not recurse a thousand deep. */
 static void intake_next_item(struct intake *it)
 {
-    bool has_hook = vm_has(it->ingress->vm, VM_HOOK_smtp_server_message_received);
+    const bool deferred = it->session->config->deferred_queue;
+    const bool has_hook = !deferred &&
+                          vm_has(it->ingress->vm, VM_HOOK_smtp_server_message_received);
 
     while (it->item_next < it->item_count) {
         uint32_t at = it->item_next;
@@ -387,6 +390,9 @@ static void intake_next_item(struct intake *it)
         struct vm_call *call;
 
         received_put(it, it->items[at].m);
+        if (deferred) {
+            deferral_mark(it->items[at].m);
+        }
         if (!has_hook) {
             it->item_next++;
             continue;

@@ -1,4 +1,5 @@
 /* The second half: relay check, spool, Reception records, queues, the final reply. */
+#include "core/base/diag.h"
 #include "core/base/mem.h"
 #include "core/ingress/intake.h"
 #include "core/log/log.h"
@@ -396,6 +397,16 @@ static void intake_stage(struct intake *it)
     }
 }
 
+/* The banner knows the listeners' own options only. */
+static void say_deferring(const struct intake *it)
+{
+    if (it->session->dynamic != NULL && !it->ingress->defers_said) {
+        it->ingress->defers_said = true;
+        diag_info(it->ingress->diag, "smtp_server",
+                  "deferred_spool by dynamic parameters: mail is answered before it is written");
+    }
+}
+
 /* deferred_spool, unless the policy wants a message saved or too many are in memory already. */
 static bool intake_defers(const struct intake *it)
 {
@@ -412,6 +423,7 @@ static bool intake_defers(const struct intake *it)
         }
         bytes += it->items[i].kept ? m->size : 0;
     }
+    say_deferring(it);
     return queue_may_defer(it->ingress->queue, bytes);
 }
 

@@ -399,8 +399,14 @@ struct rate_wait {
 
 void queue_promote_now(struct queue_mgr *mgr, struct message *m)
 {
+    const struct schedq *q = m->owner;
+
     mgr->counters.promoted_count++;
-    mgr->promoter->promote(mgr->promoter_ctx, m);
+    if (q->injects && mgr->injector != NULL) {
+        mgr->injector->inject(mgr->injector_ctx, m);
+    } else {
+        mgr->promoter->promote(mgr->promoter_ctx, m);
+    }
 }
 
 static void promote_asking(struct queue_mgr *mgr, struct message *m)

@@ -44,6 +44,12 @@ struct queue_promoter {
     void (*forget)(void *ctx, struct schedq *q);
 };
 
+/* Implemented by ingress: what leaves QUEUE_DEFERRED_SMTP goes to the policy instead. */
+struct queue_injector {
+    /* Takes the message over; queue_rebind(), queue_fail() or queue_finish() give it back. */
+    void (*inject)(void *ctx, struct message *m);
+};
+
 struct queue_counters {
     uint64_t inserted_count, promoted_count, delayed_count, finished_count, expired_count;
     uint64_t retried_count;
@@ -71,6 +77,8 @@ struct queue_mgr {
     const struct zone_finder *zones;
     const struct queue_promoter *promoter;
     void *promoter_ctx;
+    const struct queue_injector *injector; /* may be NULL: nothing is injected late */
+    void *injector_ctx;
     struct hmap queues;
     struct hmap pools;       /* struct queue_pool by name */
     struct timer maintain;   /* refresh and reap, every QUEUE_MAINTAIN_MS */
@@ -104,10 +112,11 @@ void queue_mgr_drain(struct queue_mgr *mgr);
 /* Stopping takes too long: handlers under way are abandoned; what could not be written is given
  * up, each by its id. */
 void queue_mgr_cut(struct queue_mgr *mgr);
+/* Work of others on messages, which a drain has to wait for as if it were the queues' own. */
+void queue_work_begin(struct queue_mgr *mgr);
+void queue_work_end(struct queue_mgr *mgr);
 /* done() when no record or change of the queues is under way any more, perhaps at once. */
 void queue_mgr_settled(struct queue_mgr *mgr, void (*done)(void *ctx), void *ctx);
-/* One of mgr->pending_writes has ended. */
-void queue_write_done(struct queue_mgr *mgr);
 void queue_mgr_free(struct queue_mgr *mgr);
 
 /* ---- in ---- */

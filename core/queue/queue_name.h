@@ -14,6 +14,11 @@ struct queue_name {
     bool has_campaign, has_tenant, has_routing_domain;
 };
 
+/* Where mail of listeners with deferred_queue waits for its policy. Its config is built in. */
+#define QUEUE_DEFERRED_SMTP SLICE("deferred_smtp_inject.kumomta.internal")
+/* What is put there is dropped. */
+#define QUEUE_NULL SLICE("null")
+
 /* Never fails: without '@' the whole name is the domain part. "campaign:@d" has a tenant, the
  * empty one. */
 void queue_name_parse(struct slice name, struct queue_name *out);

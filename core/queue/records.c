@@ -21,7 +21,7 @@ static void record_fill(struct queue_mgr *mgr, const struct message *m,
         .message = m,
         .size = m->size,
         .num_attempts = m->attempts,
-        .queue = q != NULL ? schedq_name(q) : s->queue,
+        .queue = s->queue.ptr != NULL ? s->queue : q != NULL ? schedq_name(q) : SLICE(""),
         .site = s->site,
         .code = o->code,
         .enhanced = {o->enhanced_class, o->enhanced_subject, o->enhanced_detail},
@@ -153,9 +153,9 @@ static void later_keep(struct later_record *later)
     struct record_outcome *o = &later->outcome;
     struct record_session *s = &later->session;
     struct slice *all[] = {&o->content,       &o->command,        &o->recipients,
-                           &s->site,          &s->egress_pool,    &s->egress_source,
-                           &s->source_address, &s->peer_name,     &s->peer_addr,
-                           &s->delivery_protocol, &s->provider,   &s->queue,
+                           &s->queue,         &s->site,           &s->egress_pool,
+                           &s->egress_source, &s->source_address, &s->peer_name,
+                           &s->peer_addr,     &s->delivery_protocol, &s->provider,
                            &later->how.response};
     size_t total = 1;
 

@@ -22,7 +22,7 @@ struct queue_requeue;
 
 /* What a delivery session adds; zeroed where it does not apply. */
 struct record_session {
-    struct slice queue;          /* of a message that no queue has taken */
+    struct slice queue;          /* unknown: the one that holds the message */
     struct slice site;           /* ready-queue name, or what the table of records says */
     struct slice egress_pool, egress_source;
     struct slice source_address; /* "ip:port" */

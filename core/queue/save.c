@@ -50,24 +50,31 @@ void queue_undefer(struct queue_mgr *mgr, struct message *m)
 
 /* ---- writing ---- */
 
-static void save_put(struct message_save *s)
+void save_stage(const struct message *m, struct slice queue, struct buf *blob,
+                struct spool_put_record *record, struct spool_put *put)
 {
-    struct message *m = s->m;
     const struct body *body = m->content->body;
 
-    buf_clear(&s->blob);
-    message_blob_put(m, &s->blob);
-    s->record.blob = buf_slice(&s->blob);
-    s->record.meta = (struct spool_meta){
-        .queue = schedq_name(m->owner),
+    buf_clear(blob);
+    message_blob_put(m, blob);
+    record->blob = buf_slice(blob);
+    record->meta = (struct spool_meta){
+        .queue = queue,
         .due_ms = m->due_ms,
         .created_ms = message_id_wall_ns(m->id) / 1000000u,
         .size = m->size,
         .attempts = m->attempts,
     };
-    memcpy(s->record.meta.id, m->id, sizeof(m->id));
-    s->put.body = body != NULL ? buf_slice(&body->bytes) : SLICE("");
-    s->put.body_flags = body != NULL ? body->flags : 0;
+    memcpy(record->meta.id, m->id, sizeof(m->id));
+    put->body = body != NULL ? buf_slice(&body->bytes) : SLICE("");
+    put->body_flags = body != NULL ? body->flags : 0;
+    put->records = record;
+    put->record_count = 1;
+}
+
+static void save_put(struct message_save *s)
+{
+    save_stage(s->m, schedq_name(s->m->owner), &s->blob, &s->record, &s->put);
     spool_put(s->mgr->spool, &s->put);
 }
 
@@ -191,8 +198,6 @@ void queue_save(struct queue_mgr *mgr, struct message *m)
     s->mgr = mgr;
     s->m = m;
     s->again.fn = save_again;
-    s->put.records = &s->record;
-    s->put.record_count = 1;
     s->put.done = save_done;
     mgr->pending_writes++;
     dlist_push(&mgr->saves, &s->link);

@@ -15,6 +15,10 @@
 
 /* The message's content is loaded and not in the spool. queue_saved() goes on with it. */
 void queue_save(struct queue_mgr *mgr, struct message *m);
+/* Fills a put with a message that is not in the spool, for this queue; `blob` keeps the bytes and
+ * `put->done` is the caller's. */
+void save_stage(const struct message *m, struct slice queue, struct buf *blob,
+                struct spool_put_record *record, struct spool_put *put);
 /* The message is written or will never be: it no longer counts as unsaved. */
 void queue_undefer(struct queue_mgr *mgr, struct message *m);
 /* The drain has begun: writes that wait are tried at once. */

@@ -80,6 +80,7 @@ struct schedq *schedq_get(struct queue_mgr *mgr, struct slice name)
     q->name_len = (uint32_t)name.len;
     q->last_insert_ms = shard_now_ms(mgr->shard);
     queue_name_parse(schedq_name(q), &q->parts);
+    q->injects = slice_eq(name, QUEUE_DEFERRED_SMTP);
     dlist_init(&q->waits);
     dlist_init(&q->inserts);
     dlist_init(&q->messages);
@@ -356,6 +357,16 @@ void queue_write_done(struct queue_mgr *mgr)
         mgr->settled = NULL;
         settled(mgr->settled_ctx);
     }
+}
+
+void queue_work_begin(struct queue_mgr *mgr)
+{
+    mgr->pending_writes++;
+}
+
+void queue_work_end(struct queue_mgr *mgr)
+{
+    queue_write_done(mgr);
 }
 
 void queue_mgr_settled(struct queue_mgr *mgr, void (*done)(void *ctx), void *ctx)

@@ -47,6 +47,7 @@ struct schedq {
     uint32_t wrr_index, wrr_weight;
     uint8_t state;
     bool stale; /* the epoch changed while it was being asked */
+    bool injects; /* it is QUEUE_DEFERRED_SMTP */
 };
 
 struct schedq *schedq_find(struct queue_mgr *mgr, struct slice name);
@@ -69,6 +70,9 @@ void schedq_leave(struct message *m);
 uint64_t schedq_refresh_at(struct schedq *q);
 
 struct retry_schedule schedq_retry(const struct schedq *q);
+
+/* One of mgr->pending_writes has ended. */
+void queue_write_done(struct queue_mgr *mgr);
 
 /* delay.c: frees every message that waits for its time. */
 void queue_drop_waiting(struct queue_mgr *mgr);
