@@ -1,8 +1,13 @@
 # Files are listed, never globbed: a new file is a visible decision.
 list(APPEND PROTO_SOURCES
   address.c
+  arf.c
   domain.c
   domain_idna.c
+  dsn.c
+  mail_date.c
+  mime.c
+  report_field.c
   smtp_bdat.c
   smtp_chars.c
   smtp_cmd_data.c

@@ -1,6 +1,6 @@
 foreach(test smtp_server_dialog smtp_server_steps smtp_bdat)
   unit_test(${test}_test.c SOURCES smtp_server_bench.c USES proto base)
 endforeach()
-foreach(test address smtp_data smtp_data_scalar smtp_line smtp_path smtp_reply_out)
+foreach(test address arf dsn mail_date mime smtp_data smtp_data_scalar smtp_line smtp_path smtp_reply_out)
   unit_test(${test}_test.c USES proto base)
 endforeach()
