@@ -22,6 +22,7 @@ void intake_free(struct intake **ip)
             message_free(&it->items[i].m);
         }
         buf_free(&it->items[i].queue_name);
+        intake_report_free(&it->items[i]);
     }
     for (uint32_t i = 0; i < it->record_count; i++) {
         buf_free(&it->blobs[i]);

@@ -18,6 +18,8 @@ struct intake_item {
     struct message *m;          /* NULL once its queue has it or it was dropped */
     struct buf queue_name;
     uint8_t id[16];
+    struct dsn *dsn;            /* intake_report.c: a delivery status report, to be recorded */
+    struct buf feedback;        /* the same of a feedback report, as JSON */
     bool relay;                 /* goes into a queue */
     bool black_hole;            /* queue "null": recorded, not kept */
     bool kept;                  /* relayed and no black hole: a queue is to have it */
@@ -55,7 +57,7 @@ struct intake {
     uint64_t deadline_ns;
     struct timer patience;      /* deadline_ns, while queues are waited for */
     uint32_t late_count;        /* of the failed: nobody answered in time */
-    uint32_t relayed_count, black_hole_count, failed_count;
+    uint32_t relayed_count, black_hole_count, report_count, failed_count;
 };
 
 void intake_free(struct intake **ip);
@@ -66,6 +68,12 @@ void intake_resolve(struct intake *it);
 void intake_write(struct intake *it);
 /* Calls fn at the deadline, unless patience is cancelled before. */
 void intake_wait(struct intake *it, timer_fn *fn);
+/* intake_report.c: whether the message is a report that its recipient's domain wants recorded, and
+ * what that means for its relaying. */
+void intake_classify(struct intake *it, struct intake_item *item, struct slice first_domain);
+/* The OOB records of a delivery status report. */
+void intake_record_report(struct intake *it, const struct intake_item *item);
+void intake_report_free(struct intake_item *item);
 /* Ends the transaction with this reply; nothing of it is kept. */
 void intake_refuse(struct intake *it, uint16_t code, struct slice text);
 /* Ends it with the answer given. */

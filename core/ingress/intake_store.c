@@ -91,6 +91,7 @@ static bool item_judge(struct intake *it, struct intake_item *item)
     item_domains(item, &sender, &first);
     item->relay = item->m->content->recipient_count > 0 &&
                   relay_allowed(it->session, sender, first);
+    intake_classify(it, item, first);
     item->black_hole = slice_eq(buf_slice(&item->queue_name), SLICE("null"));
     it->relayed_count += item->relay && !item->black_hole;
     it->black_hole_count += item->black_hole;
@@ -117,8 +118,13 @@ static void record_reception(struct intake *it, struct intake_item *item)
 
     ip_put(&peer, &s->peer.ip);
     r.peer_addr = buf_slice(&peer);
+    if (item->feedback.len > 0) {
+        r.type = LOG_FEEDBACK;
+        r.feedback_report = buf_slice(&item->feedback);
+    }
     log_submit(it->ingress->log, &r);
     buf_free(&peer);
+    intake_record_report(it, item);
     it->ingress->counters.message_count++;
 }
 
@@ -157,7 +163,7 @@ static void intake_reply(struct intake *it)
     struct buf text = {0};
     uint16_t code = 250;
 
-    if (it->relayed_count == 0 && it->black_hole_count == 0) {
+    if (it->relayed_count == 0 && it->black_hole_count == 0 && it->report_count == 0) {
         code = 550;
         BUF_LIT(&text, "5.7.1 relaying not permitted");
     } else if (it->late_count > 0 && it->late_count == it->relayed_count &&

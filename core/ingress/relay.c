@@ -103,6 +103,16 @@ bool relay_allowed(const struct session *s, struct slice sender_domain,
            (to != NULL && to->known && to->config.relay_to);
 }
 
+void relay_report_wishes(const struct session *s, struct slice recipient_domain,
+                         enum log_disposition *arf, enum log_disposition *oob)
+{
+    const struct relay_domain *to = relay_find(s, recipient_domain);
+    const bool known = to != NULL && to->known;
+
+    *arf = known ? (enum log_disposition)to->config.log_arf : LOG_IGNORE;
+    *oob = known ? (enum log_disposition)to->config.log_oob : LOG_IGNORE;
+}
+
 static bool relay_takes_reports(const struct session *s, struct slice recipient_domain)
 {
     const struct relay_domain *to = relay_find(s, recipient_domain);

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "core/config/listener_domain_config.h"
 #include "core/ingress/ingress.h"
 #include "core/net/conn.h"
 #include "policy/vm/vm.h"
@@ -138,6 +139,9 @@ NODISCARD bool relay_learn(struct session *s, struct slice domain, const struct 
 /* Whether the peer may send from `sender` to `recipient`; both domains are known already. */
 PURE bool relay_allowed(const struct session *s, struct slice sender_domain,
                         struct slice recipient_domain);
+/* What the recipient's domain, which is known already, wants done with reports to it. */
+void relay_report_wishes(const struct session *s, struct slice recipient_domain,
+                         enum log_disposition *arf, enum log_disposition *oob);
 PURE bool relay_peer_trusted(const struct session *s);
 void relay_forget(struct session *s);
 void relay_take_domain(struct session *s, enum session_phase phase,

@@ -263,7 +263,8 @@ static void put_tail(struct record_writer *w, struct buf *out, const struct log_
 void record_write_json(struct record_writer *w, const struct log_record *r,
                        const struct log_capture *c, struct buf *out)
 {
-    uint64_t size = r->size == 0 && r->message != NULL ? r->message->size : r->size;
+    const bool sized = r->size != 0 || r->message == NULL || r->type == LOG_OOB;
+    uint64_t size = sized ? r->size : r->message->size;
     struct slice class = r->bounce_classification;
 
     MUST(r->message == NULL || r->message->content != NULL);

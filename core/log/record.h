@@ -44,7 +44,7 @@ struct log_record {
     enum log_type type;
     uint64_t event_ns; /* wall clock */
     /* The message: id, envelope, metadata and headers are taken from it where not given below.
-     * Its content must be loaded. NULL for OOB and Rejection. */
+     * Its content must be loaded. For OOB the report, which gives no size; NULL for Rejection. */
     const struct message *message;
     const uint8_t *id;       /* 16 bytes; NULL: the message's; "" without either */
     struct slice sender;     /* unknown: the message's */
