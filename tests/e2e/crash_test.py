@@ -3,9 +3,10 @@
 
 Usage: crash_test.py BUILD_DIR [--rounds N] [--seed N] [--keep]
 
-A round: start with one to three shards on the spool that the last round left, load, kill at a
-random moment; sometimes again while it recovers or drains; start once more and let everything
-through. Five rounds take about half a minute. A failure prints the seed, and the
+A round: start with one to three shards on the spool that the last round left, now and then with
+the policy after the 250 (deferred_queue), load, kill at a random moment; sometimes again while it
+recovers or drains; start once more and let everything through. Five rounds take about half a
+minute. A failure prints the seed, and the
 directory stays.
 
 A message may arrive twice only when the sink's books say why: the connection ended before the
@@ -55,6 +56,7 @@ class Crash:
     def start(self):
         text = ringtest.policy(
             sink=self.sink, logs="max_segment_duration='2s'",
+            listener=self.random.choice(("", "", "deferred_queue=true")),
             queue_options="retry_interval='1s', max_retry_interval='1s'",
             path_options="connection_limit=8, max_ready=1000000")
         self.daemon_shards = self.random.randint(1, 3)
