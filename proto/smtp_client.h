@@ -189,7 +189,8 @@ NODISCARD enum smtp_client_step smtp_client_timed_out(struct smtp_client *c, str
 PURE enum smtp_client_cmd smtp_client_pending(const struct smtp_client *c);
 PURE enum smtp_timeout smtp_client_timeout(const struct smtp_client *c);
 /* How long the pending write or reply may take from its beginning: a write gets its command's time
- * but at most a minute, a pipelined group the sum of those. */
+ * but at most a minute, a pipelined group the sum of those. A large payload is many writes, each
+ * with a beginning of its own. */
 PURE uint64_t smtp_client_total_ms(const struct smtp_client *c,
                                    const uint64_t class_ms[SMTP_TIMEOUT_COUNT]);
 /* The same for the pending line: a reply whose first line has been heard gets at most a minute

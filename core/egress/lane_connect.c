@@ -189,6 +189,18 @@ static void lane_conn_sent(struct conn *c)
     }
 }
 
+/* A block of the payload is through: each has the time of a write (RFC 5321, 4.5.3.2.5), or a
+ * large message would never get over a slow line. */
+static void lane_conn_moved(struct conn *c)
+{
+    struct lane *l = CONTAINER_OF(c, struct lane, conn);
+
+    if (l->state == LANE_SENDING && l->client.writing) {
+        timer_cancel(&l->rq->eg->shard->timers, &l->timer);
+        lane_await(l);
+    }
+}
+
 static void lane_conn_ended(struct conn *c, enum conn_end end)
 {
     struct lane *l = CONTAINER_OF(c, struct lane, conn);
@@ -246,6 +258,7 @@ void lane_disconnect(struct lane *l)
 static const struct conn_events lane_events = {
     .received = lane_received,
     .sent = lane_conn_sent,
+    .moved = lane_conn_moved,
     .ended = lane_conn_ended,
     .closed = lane_conn_closed,
 };

@@ -77,10 +77,56 @@ static void conn_recv_done(struct ring_op *op, int32_t res, uint32_t flags)
     }
 }
 
+/* The next block of what was flushed in pieces. */
+static void block_send(struct conn *c)
+{
+    struct iovec *first = &c->iov[c->iov_next];
+    size_t size = 0;
+    uint32_t used = 0;
+
+    c->cut = (struct iovec){0};
+    while (c->iov_next < c->iov_count && size < CONN_BLOCK_MAX) {
+        struct iovec *piece = &c->iov[c->iov_next];
+        size_t room = CONN_BLOCK_MAX - size;
+
+        used++;
+        if (piece->iov_len > room) {
+            c->cut = (struct iovec){(char *)piece->iov_base + room, piece->iov_len - room};
+            piece->iov_len = room;
+            size += room;
+            break; /* and the piece is the next block's too */
+        }
+        size += piece->iov_len;
+        c->iov_next++;
+    }
+    c->msg = (struct msghdr){.msg_iov = first, .msg_iovlen = used};
+    ring_sendmsg(&c->shard->ring, &c->send, c->fd, &c->msg, size);
+}
+
+/* True when more of the pieces follows the block that is through. */
+static bool block_sent(struct conn *c)
+{
+    if (c->iov_next == c->iov_count || c->cancelled) {
+        return false;
+    }
+    if (c->cut.iov_len > 0) {
+        c->iov[c->iov_next] = c->cut;
+    }
+    block_send(c);
+    if (c->events->moved != NULL && !c->ended && !c->closing) {
+        c->events->moved(c);
+    }
+    return true;
+}
+
 static void conn_send_done(struct ring_op *op, int32_t res, uint32_t flags)
 {
     struct conn *c = CONTAINER_OF(op, struct conn, send);
 
+    if (res >= 0 && (uint32_t)res == op->len && block_sent(c)) {
+        return;
+    }
+    c->iov_next = c->iov_count = 0;
     if (c->flight.cap > OUT_KEEP_MAX) {
         buf_free(&c->flight);
     }
@@ -144,6 +190,7 @@ void conn_open(struct conn *c, struct shard *shard, int fd, enum ring_group grou
     c->events = events;
     c->fd = fd;
     c->group = (uint8_t)group;
+    c->iov_next = c->iov_count = 0;
     c->paused = c->pausing = c->ended = c->closing = c->cancelled = c->broken = false;
     c->recv.done = conn_recv_done;
     c->send.done = conn_send_done;
@@ -165,8 +212,7 @@ void conn_flush(struct conn *c)
 
 void conn_flush_pieces(struct conn *c, const struct slice *pieces, uint32_t count)
 {
-    size_t total = c->out.len;
-    uint32_t used = 0;
+    uint8_t used = 0;
 
     MUST(!c->send.in_flight && count < ARRAY_COUNT(c->iov));
     if (c->cancelled || c->broken) {
@@ -182,11 +228,11 @@ void conn_flush_pieces(struct conn *c, const struct slice *pieces, uint32_t coun
     for (uint32_t i = 0; i < count; i++) {
         if (pieces[i].len > 0) {
             c->iov[used++] = (struct iovec){(void *)(uintptr_t)pieces[i].ptr, pieces[i].len};
-            total += pieces[i].len;
         }
     }
-    c->msg = (struct msghdr){.msg_iov = c->iov, .msg_iovlen = used};
-    ring_sendmsg(&c->shard->ring, &c->send, c->fd, &c->msg, total);
+    c->iov_next = 0;
+    c->iov_count = used;
+    block_send(c);
 }
 
 void conn_pause(struct conn *c)

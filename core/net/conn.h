@@ -3,6 +3,7 @@
  *
  * The driver (an SMTP session coming in, a delivery going out) embeds a struct conn and gets its
  * events. Output is staged and goes out as one send per flush; at most one send is in flight.
+ * Large pieces go out in blocks, so that the driver sees whether they get on.
  *
  * Owner     one shard. The driver owns the memory; it may free it only in closed().
  * Memory    two small buffers that shrink when a burst is over; received bytes are borrowed.
@@ -34,6 +35,9 @@ struct conn_events {
     void (*received)(struct conn *c, struct slice bytes);
     /* Everything that was flushed is with the kernel. */
     void (*sent)(struct conn *c);
+    /* A block of what was flushed in pieces is with the kernel, and the next is on its way.
+     * NULL: the driver never flushes pieces, or does not care. */
+    void (*moved)(struct conn *c);
     /* The peer hung up or the connection broke; the driver decides to close. */
     void (*ended)(struct conn *c, enum conn_end end);
     /* No operation is in flight any more and the descriptor is gone: free it. */
@@ -48,10 +52,12 @@ struct conn {
     struct ring_op control; /* cancel, then close */
     struct buf out;         /* staged */
     struct buf flight;      /* with the kernel */
-    struct msghdr msg;
-    struct iovec iov[4];
+    struct msghdr msg;      /* the block under way: a part of iov */
+    struct iovec iov[4];    /* what was flushed in pieces; what was sent of it is gone */
+    struct iovec cut;       /* the rest of the block's last piece, which goes with the next */
     int fd;
     uint8_t group;          /* enum ring_group */
+    uint8_t iov_next, iov_count; /* entries of iov that follow the block */
     bool paused : 1;        /* no receive armed, on purpose */
     bool pausing : 1;       /* the receive is being cancelled */
     bool ended : 1;
@@ -70,8 +76,9 @@ static inline struct buf *conn_out(struct conn *c)
     return &c->out;
 }
 void conn_flush(struct conn *c);
-/* Sends what is staged and then up to 3 pieces that stay untouched until sent(). Legal only
- * while no send is in flight. */
+/* Sends what is staged and then up to 3 pieces that stay untouched until sent(); more than
+ * CONN_BLOCK_MAX goes out in blocks of that. Legal only while no send is in flight. */
+#define CONN_BLOCK_MAX 262144u
 void conn_flush_pieces(struct conn *c, const struct slice *pieces, uint32_t count);
 static inline bool conn_sending(const struct conn *c)
 {

@@ -57,15 +57,20 @@ static void from_sockaddr(const struct sockaddr_storage *from, struct ip_port *o
     }
 }
 
+/* Not sent yet and kept for a socket. The kernel would take megabytes, and take more only when a
+ * third of them is gone: on a slow line nobody could tell for minutes whether it moves. */
+#define NOT_SENT_MAX 262144
+
 int uring_sock_open(struct ring *ring, int family)
 {
-    const int one = 1;
+    const int one = 1, not_sent_max = NOT_SENT_MAX;
     int fd = socket(family == IP_V6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     if (fd < 0) {
         return -errno;
     }
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &not_sent_max, sizeof(not_sent_max));
     return fd;
 }
 

@@ -8,7 +8,7 @@ import socket
 import time
 
 from outbound_support import (
-    PATH, POOL, QUEUE, RECEIVED, Close, Outbound, free_port, main, seconds_of)
+    PATH, PATIENCE_S, POOL, QUEUE, RECEIVED, Close, Outbound, free_port, main, seconds_of)
 
 REFUSE_RCPT = "451 4.3.0 not now"
 
@@ -441,6 +441,59 @@ class Replies(Outbound):
         self.assertEqual(second["recipient"], "r6@example.com")
         failure, = daemon.wait_records("TransientFailure")
         self.assertEqual(failure["recipient"], "r2@example.com")
+
+
+class SlowPeers(Outbound):
+    """A large message to a peer that takes it slowly, or not at all."""
+
+    TIMEOUT_S = 2
+    BODY = (b"x" * 98 + b"\r\n") * 80000
+
+    def begin(self, read):
+        """One message under way to a peer; read(sock) takes its payload and what follows."""
+        server = socket.socket()
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        self.addCleanup(server.close)
+        daemon = self.daemon(
+            QUEUE % ("protocol={smtp={mx_list={{name='slow', addr='127.0.0.1:%d'}}}}"
+                     % server.getsockname()[1]),
+            PATH % ("data_timeout='%ds', enable_pipelining=false" % self.TIMEOUT_S))
+        daemon.inject(body=self.BODY)
+        sock, _ = server.accept()
+        self.addCleanup(sock.close)
+        sock.settimeout(PATIENCE_S)
+        sock.sendall(b"220 slow.test ESMTP\r\n")
+        for reply in (b"250 slow.test", b"250 ok", b"250 ok", b"354 go on"):
+            while not sock.recv(4096).endswith(b"\r\n"):
+                pass
+            sock.sendall(reply + b"\r\n")
+        return daemon, sock, read(sock)
+
+    def test_a_large_message_has_the_timeout_for_each_block_of_it(self):
+        def read(sock):
+            begun = time.monotonic()
+            size, tail, due = 0, b"", begun
+            while not tail.endswith(b"\r\n.\r\n"):
+                some = sock.recv(65536)
+                self.assertTrue(some, "hung up after %d bytes" % size)
+                size += len(some)
+                tail = (tail + some)[-5:]
+                due += len(some) / (len(self.BODY) / (2.5 * self.TIMEOUT_S))
+                time.sleep(max(0, due - time.monotonic()))  # the line is slow
+            return time.monotonic() - begun
+        daemon, sock, seconds = self.begin(read)
+        sock.sendall(b"250 taken\r\n")
+        daemon.wait_records("Delivery")
+        self.assertGreater(seconds, 2 * self.TIMEOUT_S)
+        self.assertEqual(daemon.records("TransientFailure"), [])
+
+    def test_a_peer_that_stops_reading_has_the_timeout_once(self):
+        daemon, sock, begun = self.begin(lambda sock: sock.recv(65536) and time.monotonic())
+        record = daemon.wait_records("TransientFailure")[0]
+        self.assertIn("Timed Out sending message payload data", record["response"]["content"])
+        self.assertLess(time.monotonic() - begun, 5 * self.TIMEOUT_S)
 
 
 class Connections(Outbound):

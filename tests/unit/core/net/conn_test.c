@@ -16,7 +16,7 @@
 struct driver {
     struct conn conn;
     struct buf got;
-    uint32_t sent_count, ended_count, closed_count;
+    uint32_t sent_count, moved_count, ended_count, closed_count;
     uint32_t late_count; /* events after the one that must be the last but closed() */
     enum conn_end end;
     bool pauses_on_data, closes_on_data, closes_on_end;
@@ -45,6 +45,13 @@ static void on_sent(struct conn *c)
     d.sent_count++;
 }
 
+static void on_moved(struct conn *c)
+{
+    d.late_count += d.ended_count + d.closed_count;
+    assert_true(conn_sending(c)); /* the next block is on its way already */
+    d.moved_count++;
+}
+
 static void on_ended(struct conn *c, enum conn_end end)
 {
     d.late_count += d.closed_count;
@@ -68,6 +75,7 @@ static void on_closed(struct conn *c)
 static const struct conn_events events = {
     .received = on_received,
     .sent = on_sent,
+    .moved = on_moved,
     .ended = on_ended,
     .closed = on_closed,
 };
@@ -172,6 +180,138 @@ static void pieces_follow_what_is_staged(void **state)
     turn();
     assert_true(slice_eq(buf_slice(fake_ring_sent(ring(), FD)), SLICE("head body \r\n.\r\nnext")));
     assert_int_equal(d.sent_count, 1);
+}
+
+/* Bytes that differ from their neighbours a block away. */
+static void payload_put(struct buf *out, size_t size)
+{
+    while (out->len < size) {
+        buf_printf(out, "%08zx", out->len);
+    }
+    out->len = size;
+}
+
+static void a_large_payload_goes_out_in_blocks_and_nothing_is_lost(void **state)
+{
+    static const struct {
+        const char *name;
+        size_t staged, head, body, end;
+        uint32_t blocks;
+    } rows[] = {
+        {.name = "small", .staged = 6, .head = 100, .body = 1000, .end = 3, .blocks = 1},
+        {.name = "one block", .head = 100, .body = CONN_BLOCK_MAX - 103, .end = 3, .blocks = 1},
+        {.name = "a byte more", .head = 100, .body = CONN_BLOCK_MAX - 102, .end = 3, .blocks = 2},
+        {.name = "cut between pieces", .body = CONN_BLOCK_MAX, .end = 5, .blocks = 2},
+        {.name = "pieces of blocks", .staged = CONN_BLOCK_MAX, .head = CONN_BLOCK_MAX,
+         .body = 3 * CONN_BLOCK_MAX, .end = 3, .blocks = 6},
+        {.name = "cuts everywhere", .staged = 7, .head = CONN_BLOCK_MAX + 1,
+         .body = 2 * CONN_BLOCK_MAX, .end = 3, .blocks = 4},
+    };
+    unsigned wrong_count = 0;
+
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        const size_t total = rows[i].staged + rows[i].head + rows[i].body + rows[i].end;
+        struct buf all = {0};
+        uint32_t blocks = 0;
+        struct slice rest;
+
+        if (i > 0) {
+            set_up(state);
+        }
+        payload_put(&all, total);
+        buf_put(conn_out(&d.conn), slice_head(buf_slice(&all), rows[i].staged));
+        rest = slice_from(buf_slice(&all), rows[i].staged);
+        const struct slice pieces[3] = {
+            slice_head(rest, rows[i].head),
+            slice_head(slice_from(rest, rows[i].head), rows[i].body),
+            slice_from(rest, rows[i].head + rows[i].body),
+        };
+
+        conn_flush_pieces(&d.conn, pieces, 3);
+        while (conn_sending(&d.conn)) {
+            assert_true(fake_ring_op(ring(), RING_SENDMSG, 0)->len <= CONN_BLOCK_MAX);
+            fake_ring_finish(ring(), RING_SENDMSG);
+            turn();
+            blocks++;
+        }
+        if (blocks != rows[i].blocks || d.moved_count != blocks - 1 || d.sent_count != 1 ||
+            !slice_eq(buf_slice(fake_ring_sent(ring(), FD)), buf_slice(&all))) {
+            print_error("%s: %u blocks, moved %u, sent %u\n", rows[i].name, blocks, d.moved_count,
+                        d.sent_count);
+            wrong_count++;
+        }
+        buf_free(&all);
+        if (i + 1 < ARRAY_COUNT(rows)) {
+            tear_down(state);
+        }
+    }
+    assert_int_equal(wrong_count, 0);
+}
+
+/* A payload of three blocks, the first of them through. */
+static struct buf begin_three_blocks(void)
+{
+    struct buf all = {0};
+    struct slice piece;
+
+    payload_put(&all, 3 * CONN_BLOCK_MAX);
+    piece = buf_slice(&all);
+    conn_flush_pieces(&d.conn, &piece, 1);
+    fake_ring_finish(ring(), RING_SENDMSG);
+    turn();
+    assert_int_equal(d.moved_count, 1);
+    return all;
+}
+
+static void no_block_follows_one_that_failed(void **state)
+{
+    static const int32_t results[] = {-EPIPE, 5};
+
+    for (size_t i = 0; i < ARRAY_COUNT(results); i++) {
+        struct buf all;
+
+        if (i > 0) {
+            set_up(state);
+        }
+        all = begin_three_blocks();
+        fake_ring_complete(ring(), RING_SENDMSG, results[i]);
+        turn();
+        assert_int_equal(d.ended_count, 1);
+        assert_int_equal(d.moved_count, 1);
+        assert_false(conn_sending(&d.conn));
+        buf_free(&all);
+        if (i == 0) {
+            tear_down(state);
+        }
+    }
+}
+
+static void a_close_stops_the_blocks_unless_it_waits_for_them(void **state)
+{
+    struct buf all = begin_three_blocks();
+
+    conn_close(&d.conn, false);
+    fake_ring_finish(ring(), RING_SENDMSG);
+    turn();
+    assert_int_equal(fake_ring_count(ring(), RING_SENDMSG), 1);
+    conn_close(&d.conn, true);
+    fake_ring_finish(ring(), RING_SENDMSG); /* faster than the cancel */
+    turn();
+    fake_ring_run(b.list[0]);
+    assert_int_equal(d.closed_count, 1);
+    buf_free(&all);
+    tear_down(state);
+    set_up(state);
+    all = begin_three_blocks();
+    conn_close(&d.conn, true);
+    fake_ring_finish(ring(), RING_SENDMSG);
+    turn();
+    assert_int_equal(fake_ring_count(ring(), RING_SENDMSG), 0);
+    fake_ring_run(b.list[0]);
+    assert_int_equal(d.closed_count, 1);
+    assert_int_equal(fake_ring_sent(ring(), FD)->len, 2 * CONN_BLOCK_MAX);
+    assert_int_equal(d.sent_count, 0);
+    buf_free(&all);
 }
 
 static void a_large_burst_leaves_no_large_buffers(void **state)
@@ -632,6 +772,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ON_CONN(output_goes_out_in_order_one_send_at_a_time),
         ON_CONN(pieces_follow_what_is_staged),
+        ON_CONN(a_large_payload_goes_out_in_blocks_and_nothing_is_lost),
+        ON_CONN(no_block_follows_one_that_failed),
+        ON_CONN(a_close_stops_the_blocks_unless_it_waits_for_them),
         ON_CONN(a_large_burst_leaves_no_large_buffers),
         ON_CONN(a_short_send_ends_the_connection),
         ON_CONN(nothing_is_sent_behind_a_short_send),
