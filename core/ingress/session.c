@@ -19,6 +19,7 @@ static void session_sent(struct conn *c);
 static void session_ended(struct conn *c, enum conn_end end);
 static void session_conn_closed(struct conn *c);
 static void session_idle(struct timer *t);
+static void session_go_on(struct post *p);
 
 static const struct conn_events session_events = {
     .received = session_received,
@@ -78,6 +79,7 @@ void session_open(struct ingress_listener *l, int fd)
     s->listener = l;
     s->config = &l->endpoint->config.params;
     s->idle.fn = session_idle;
+    s->go_on.fn = session_go_on;
     memcpy(s->id, id.bytes, sizeof(s->id));
     (void)ring->backend->sock_names(ring, fd, &s->local, &s->peer);
     atomic_fetch_add_explicit(&l->endpoint->session_count, 1, memory_order_relaxed);
@@ -100,6 +102,7 @@ static void session_free_if_done(struct session *s)
         return;
     }
     timer_cancel(&in->shard->timers, &s->idle);
+    shard_unpost(in->shard, &s->go_on);
     if (s->call != NULL) {
         vm_call_end(&s->call);
     }
@@ -146,6 +149,9 @@ static void session_ended(struct conn *c, enum conn_end end)
     if (s->asked && (s->intake != NULL || !s->peer_gone)) {
         return; /* session_step() closes after the answer */
     }
+    if (dlist_linked(&s->go_on.link) && !s->peer_gone) {
+        return; /* and after what it has sent is served */
+    }
     session_close(s, s->peer_gone);
 }
 
@@ -157,15 +163,40 @@ void session_cut(struct session *s)
 
 /* ---- the loop ---- */
 
+/* Bytes that were kept and not served yet. */
+static struct slice session_kept(const struct session *s)
+{
+    return slice_from(buf_slice(&s->input), s->input_at);
+}
+
+static void session_keep(struct session *s, struct slice bytes)
+{
+    if (s->input_at > s->input.len / 2) { /* moves each byte once, on the average */
+        buf_consume(&s->input, s->input_at);
+        s->input_at = 0;
+    }
+    buf_put(&s->input, bytes);
+}
+
+static void session_kept_served(struct session *s, size_t used)
+{
+    s->input_at += (uint32_t)used;
+    if (s->input_at == s->input.len) {
+        buf_clear(&s->input);
+        s->input_at = 0;
+    }
+}
+
 /* Feeds what is there, kept bytes first; the protocol may stop in the middle with a question. */
 static enum smtp_server_step session_feed(struct session *s)
 {
-    struct slice in = s->input.len > 0 ? buf_slice(&s->input) : s->fresh;
+    struct slice kept = slice_head(session_kept(s), SESSION_FEED_MAX);
     size_t used = 0;
-    enum smtp_server_step step = smtp_server_feed(s->smtp, in, &used, conn_out(&s->conn));
+    enum smtp_server_step step =
+        smtp_server_feed(s->smtp, kept.len > 0 ? kept : s->fresh, &used, conn_out(&s->conn));
 
-    if (s->input.len > 0) {
-        buf_consume(&s->input, used);
+    if (kept.len > 0) {
+        session_kept_served(s, used);
     } else {
         s->fresh = slice_from(s->fresh, used);
     }
@@ -175,6 +206,19 @@ static enum smtp_server_step session_feed(struct session *s)
 static bool session_has_input(const struct session *s)
 {
     return s->input.len > 0 || s->fresh.len > 0;
+}
+
+/* One peer with megabytes of commands must not keep the others waiting. What takes time is
+ * questions and replies; the bytes of a message cost next to nothing. */
+static bool session_has_had_its_share(struct session *s)
+{
+    const struct shard *sh = s->ingress->shard;
+
+    if (s->turn != sh->turn_count) {
+        s->turn = sh->turn_count;
+        s->work_done = 0;
+    }
+    return s->work_done >= SESSION_TURN_WORK;
 }
 
 /* The peer does not read its replies: no command of its is carried out before it does. */
@@ -202,6 +246,28 @@ static bool session_starve(struct session *s)
     return false;
 }
 
+/* It goes on behind the others; or ends here: a drain does not wait for a peer that says more and
+ * more. True when the session ends. */
+static bool session_queue_up(struct session *s)
+{
+    if (s->ingress->draining) {
+        s->step = (uint8_t)smtp_server_shutdown(s->smtp, conn_out(&s->conn));
+        return true;
+    }
+    shard_post(s->ingress->shard, &s->go_on);
+    return false;
+}
+
+/* Feeds, and counts the work that came of it. */
+static void session_feed_counted(struct session *s)
+{
+    size_t staged = conn_out(&s->conn)->len;
+
+    s->step = (uint8_t)session_feed(s);
+    s->work_done += (uint32_t)((conn_out(&s->conn)->len - staged) / SESSION_WORK_OUTPUT);
+    s->work_done += s->step != SMTP_SERVER_FEED ? 1 : 0;
+}
+
 /* One step; false when input or an answer has to come first. */
 static bool session_step(struct session *s)
 {
@@ -212,7 +278,10 @@ static bool session_step(struct session *s)
         if (session_is_clogged(s) || !session_has_input(s)) {
             return session_starve(s);
         }
-        s->step = (uint8_t)session_feed(s);
+        if (session_has_had_its_share(s)) {
+            return session_queue_up(s);
+        }
+        session_feed_counted(s);
         return true;
     case SMTP_SERVER_REFUSED:
         session_record_refusal(s);
@@ -239,7 +308,7 @@ static void session_rest(struct session *s)
     struct ingress *in = s->ingress;
 
     if (s->fresh.len > 0) {
-        buf_put(&s->input, s->fresh);
+        session_keep(s, s->fresh);
         s->fresh = SLICE("");
     }
     if (s->closing) {
@@ -247,7 +316,7 @@ static void session_rest(struct session *s)
     }
     session_stage(s);
     conn_flush(&s->conn);
-    if (s->input.len > SESSION_INPUT_MAX || session_is_clogged(s)) {
+    if (session_kept(s).len > SESSION_INPUT_MAX || session_is_clogged(s)) {
         conn_pause(&s->conn);
     } else if (!dlist_linked(&s->starved_link)) {
         if (s->input.len == 0 && s->input.cap > 0) {
@@ -284,15 +353,26 @@ static void session_received(struct conn *c, struct slice bytes)
         return;
     }
     session_arm_idle(s);
-    if (s->asked) { /* a question is open */
-        buf_put(&s->input, bytes);
-        if (s->input.len > SESSION_INPUT_MAX) {
+    if (s->asked || dlist_linked(&s->go_on.link)) { /* a question is open, or it is others' turn */
+        session_keep(s, bytes);
+        if (session_kept(s).len > SESSION_INPUT_MAX) {
             conn_pause(&s->conn);
         }
         return;
     }
     s->fresh = bytes;
     session_run(s, SMTP_SERVER_FEED);
+}
+
+/* Everybody else has been served: on with what is kept. */
+static void session_go_on(struct post *p)
+{
+    struct session *s = CONTAINER_OF(p, struct session, go_on);
+
+    if (!s->closing && !s->asked) {
+        s->work_done = 0;
+        session_run(s, SMTP_SERVER_FEED);
+    }
 }
 
 static void session_sent(struct conn *c)
@@ -380,7 +460,7 @@ static void session_idle(struct timer *t)
 
     if (s->closing) {
         conn_close(&s->conn, true);
-    } else if (s->asked || dlist_linked(&s->starved_link)) {
+    } else if (s->asked || dlist_linked(&s->starved_link) || dlist_linked(&s->go_on.link)) {
         session_arm_idle(s); /* the peer waits for us, not we for it */
     } else {
         session_run(s, smtp_server_idle(s->smtp, conn_out(&s->conn)));

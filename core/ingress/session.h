@@ -15,6 +15,9 @@
 
 #define SESSION_INPUT_MAX 65536u  /* kept while a question is open; then receiving stops */
 #define SESSION_OUTPUT_MAX 65536u /* staged for a peer that does not read; then it is not read */
+#define SESSION_FEED_MAX 8192u     /* of what is kept, at a time: then replies are looked at */
+#define SESSION_TURN_WORK 32u      /* questions and the like in one turn; then it is others' turn */
+#define SESSION_WORK_OUTPUT 256u   /* replies that are as much work as a question */
 
 struct intake;
 struct relay_memory;
@@ -52,6 +55,10 @@ struct session {
     struct smtp_server_limits *own_limits;
     struct meta meta;          /* conn_meta */
     struct timer idle;
+    struct post go_on;         /* it has had its share of the turn and waits behind the others */
+    uint64_t turn;             /* the turn that work_done is of */
+    uint32_t work_done;
+    uint32_t input_at;         /* what of the input is served */
     struct buf input;
     struct buf answer_text;
     struct vm_call *call;

@@ -4,6 +4,10 @@
 Usage: inbound_test.py BUILD_DIR [unittest arguments]
 """
 
+import socket
+import threading
+import time
+
 import ringtest
 
 UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -214,6 +218,63 @@ class Limits(ringtest.RingTest):
         self.assertEqual(client.reply(), "421 4.3.2 mx.test shutting down")
         self.assertTrue(client.at_end())
         self.assertEqual([r["type"] for r in records], ["Reception"])
+
+
+class Fairness(ringtest.RingTest):
+    """One peer says more at a time than it may be answered at a time."""
+
+    SLOW_MAIL = """
+    kumo.on('smtp_server_mail_from', function()
+      local x = 0
+      for i = 1, 30000 do x = x + math.sin(i) end
+    end)
+    """
+    COUNT = 1000
+
+    def test_a_peer_with_many_commands_does_not_keep_another_waiting(self):
+        daemon = self.daemon(self.SLOW_MAIL, shards=1)
+        hog, other = self.client(daemon), self.client(daemon)
+        hog.cmd("EHLO hog.test")
+        other.cmd("EHLO other.test")
+        hog.send(b"MAIL FROM:<a@src.test>\r\nRSET\r\n" * self.COUNT)
+        self.assertEqual(hog.reply().code, 250)  # it is being served
+        self.assertEqual(other.cmd("NOOP").code, 250)
+        waiting = hog.socket.recv(1 << 20, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        self.assertLess(waiting.count(b"\r\n"), self.COUNT)  # of twice as many
+        for reply in hog.replies(2 * self.COUNT - 1):
+            self.assertEqual(reply.code, 250)
+
+    def test_a_peer_that_hangs_up_behind_many_commands_is_answered_to_the_last(self):
+        daemon = self.daemon(shards=1)
+        client = self.client(daemon)
+        client.cmd("EHLO a.test")
+        client.send(b"MAIL FROM:<a@src.test>\r\nRSET\r\n" * self.COUNT + b"VRFY x\r\n")
+        client.finish_sending()
+        for reply in client.replies(2 * self.COUNT):
+            self.assertEqual(reply.code, 250)
+        self.assertEqual(client.reply().code, 502)
+        self.assertTrue(client.at_end())
+
+    def test_a_stop_ends_a_peer_that_never_pauses(self):
+        daemon = self.daemon(self.SLOW_MAIL, shards=1)
+        client = self.client(daemon)
+        client.cmd("EHLO a.test")
+
+        def send_on():
+            try:
+                while True:
+                    client.send(b"MAIL FROM:<a@src.test>\r\nRSET\r\n" * self.COUNT)
+            except OSError:
+                pass
+
+        sender = threading.Thread(target=send_on, daemon=True)
+        sender.start()
+        self.assertEqual(client.reply().code, 250)
+        told = time.monotonic()
+        daemon.stop()
+        self.assertLess(time.monotonic() - told, 10)  # its buffers are good for more
+        sender.join(ringtest.PATIENCE)
+        self.assertFalse(sender.is_alive())
 
 
 class Rejections(ringtest.RingTest):
