@@ -1,5 +1,6 @@
 #include "core/base/mem.h"
 
+#include <malloc.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,4 +55,9 @@ void *mem_copy(const void *bytes, size_t len)
 void mem_give(void *ptr)
 {
     free(ptr);
+}
+
+void mem_purge(void)
+{
+    (void)malloc_trim(0);
 }

@@ -13,6 +13,8 @@ void *mem_take_zero(size_t size);                /* zeroed */
 void *mem_take_aligned(size_t align, size_t size); /* zeroed; align is a power of two */
 void *mem_grow(void *ptr, size_t size);
 void *mem_copy(const void *bytes, size_t len);   /* len bytes and a NUL after them */
+/* Gives what is free back to the system; takes long, from any thread. */
+void mem_purge(void);
 void mem_give(void *ptr);                        /* NULL is accepted */
 
 #define MEM_NEW(type) ((type *)mem_take_zero(sizeof(type)))

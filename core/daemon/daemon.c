@@ -274,6 +274,7 @@ static int run_shards(struct daemon *d)
     pthread_barrier_wait(&d->built);
     if (!d->failed) {
         daemon_signals_start(d);
+        daemon_memory_start(d);
         say_listening(d);
         shard_run(&first->shard);
         diag_info(&first->diag, "kumod", "shutdown complete");
@@ -332,7 +333,7 @@ static int daemon_go(struct daemon *d, struct api_services *services, struct buf
 {
     /* The user is changed before the first directory is made, so that it can use what it made. */
     if (!open_engines(d, why) || !daemon_identify(d, why) || !daemon_drop_privileges(d, why) ||
-        !load_policy(d, why) || !run_init(d, services, why)) {
+        !daemon_memory_open(d, why) || !load_policy(d, why) || !run_init(d, services, why)) {
         return daemon_fail(d, why);
     }
     if (d->options->validate) {

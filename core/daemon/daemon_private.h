@@ -6,6 +6,7 @@
 #include "core/daemon/daemon.h"
 #include "core/daemon/engine.h"
 #include "core/daemon/setup.h"
+#include "core/limit/memory.h"
 
 struct daemon {
     const struct daemon_options *options;
@@ -19,7 +20,11 @@ struct daemon {
     struct buf node_id;     /* dashed UUID */
     struct buf hostname;
     uint8_t node[6];        /* of message ids */
+    struct memory_host memory_host;
+    struct memory_wishes memory_wishes;
+    struct memory_gate memory_gate;
     /* ---- shard 0's, while running ---- */
+    struct memory_watch memory_watch;
     struct ring_op signal_poll;
     struct timer drain_timer;
     int signal_fd;
@@ -42,6 +47,10 @@ void daemon_signals_start(struct daemon *d);
 /* stop.c: the phases, each on all shards. */
 void daemon_stop(struct daemon *d, const char *cause);
 void daemon_phase_done(struct engine *e);
+/* setup_memory.c: what host and environment say, before the policy does ... */
+NODISCARD bool daemon_memory_open(struct daemon *d, struct buf *why);
+/* ... and samples from now on. */
+void daemon_memory_start(struct daemon *d);
 /* identity.c */
 NODISCARD bool daemon_identify(struct daemon *d, struct buf *why);
 /* Becomes --user, keeping only the right to bind ports below 1024 ... */

@@ -179,12 +179,14 @@ static void engine_wire(struct engine *e)
     e->egress.configs = &e->configs;
     e->egress.ledger = &e->ledger;
     e->egress.resolver = &e->resolver;
+    e->egress.memory = &d->memory_gate;
     e->egress.hostname = buf_slice(&d->hostname);
 
     e->ingress.vm = e->vm;
     e->ingress.log = e->log;
     e->ingress.diag = &e->diag;
     e->ingress.queue = &e->queue;
+    e->ingress.memory = &d->memory_gate;
     e->ingress.hostname = buf_slice(&d->hostname);
     message_ids_init(&e->ingress.ids, e->shard.index, spool_store_boot_count(d->store), d->node);
 }

@@ -435,4 +435,5 @@ void setup_services(struct engine *e, struct api_services *out)
         .set_log_filter = set_filter,
     };
     setup_dns_services(out);
+    setup_memory_services(out);
 }

@@ -47,6 +47,8 @@ void setup_free(struct setup *s);
 void setup_services(struct engine *e, struct api_services *out);
 /* setup_dns.c: those of kumo.dns. */
 void setup_dns_services(struct api_services *out);
+/* setup_memory.c: kumo.set_memory_* and get_memory_*. */
+void setup_memory_services(struct api_services *out);
 /* Is everything there that a start needs? */
 NODISCARD bool setup_check(const struct setup *s, struct buf *why);
 /* The spool's parameters. They borrow from the setup; data_paths and guards are given back by the

@@ -87,6 +87,7 @@ void daemon_stop(struct daemon *d, const char *cause)
         return;
     }
     d->stopping = true;
+    memory_watch_stop(&d->memory_watch);
     diag_info(&d->engines[0]->diag, "kumod", "%s: draining", cause);
     d->drain_timer.fn = drain_too_long;
     timer_arm(&sh->timers, &d->drain_timer, shard_now_ms(sh) + d->options->drain_timeout_ms);

@@ -19,6 +19,7 @@
 #include "core/base/slice.h"
 #include "core/queue/queue.h"
 
+struct memory_gate;
 struct resolver;
 
 struct egress_counters {
@@ -40,6 +41,7 @@ struct egress {
     struct slice hostname;
     struct egress_counters counters;
     uint64_t held_bytes;     /* of messages that wait here with their content in memory */
+    const struct memory_gate *memory; /* NULL: there is always enough */
     uint64_t held_bytes_max; /* beyond it content is dropped and read back when its turn comes */
     uint32_t lane_count;
     uint32_t promotion_count;
@@ -54,6 +56,9 @@ void egress_start(struct egress *eg);
 /* The config epoch has changed: paths whose refresh_strategy is Epoch are asked for anew, from the
  * loop. */
 void egress_epoch(struct egress *eg);
+/* Memory is exhausted: what waits and can be read back leaves it. Or it is so no more: there may be
+ * as many connections as before. */
+void egress_memory_changed(struct egress *eg);
 /* Finishes transactions under way, opens nothing new, closes what is idle. */
 void egress_drain(struct egress *eg, void (*drained)(void *ctx), void *ctx);
 /* The drain took too long: cuts what is left. */

@@ -4,10 +4,12 @@
 
 #include "core/base/mem.h"
 #include "core/egress/lane.h"
+#include "core/limit/memory.h"
 
 #define READYQ_REAP_MS 600000u
 #define HELD_BYTES_MAX (UINT64_C(512) << 20) /* over all shards */
 #define READYQ_FAILURE_TTL_MS 60000u
+#define EXHAUSTED_CONNECTIONS 2u /* of a ready queue while there is no memory */
 
 uint32_t readyq_connection_goal(uint32_t limit, uint32_t queued)
 {
@@ -211,8 +213,57 @@ struct readyq *readyq_get(struct egress *eg, struct schedq *q, struct route *rou
 
 /* ---- messages ---- */
 
+/* Drops what can be read back from the spool. */
+static bool content_drop(struct message *m)
+{
+    struct message_content *c = m->content;
+
+    if (c == NULL || (m->flags & MESSAGE_SPOOLED) == 0 || c->envelope_dirty || c->data_dirty) {
+        return false;
+    }
+    message_content_free(&m->content);
+    return true;
+}
+
+/* Whether messages that wait here are to leave memory now. Envelope and metadata lie in the spool
+ * beside the data, so ShrinkData drops them, too. */
+static bool readyq_shrinks(const struct readyq *rq)
+{
+    const struct egress_path_config *path = readyq_path(rq);
+
+    switch (memory_gate_state(rq->eg->memory)) {
+    case MEMORY_OK:
+        return false;
+    case MEMORY_LOW:
+        return path->low_memory_reduction_policy != SHRINK_NOTHING;
+    case MEMORY_NONE:
+        return path->no_memory_reduction_policy != SHRINK_NOTHING;
+    }
+    return false;
+}
+
+static void readyq_shrink(struct readyq *rq)
+{
+    struct egress *eg = rq->eg;
+
+    if (!readyq_shrinks(rq)) {
+        return;
+    }
+    for (struct dlist *n = rq->ready.next; n != &rq->ready && eg->held_bytes > 0; n = n->next) {
+        struct message *m = CONTAINER_OF(n, struct message, timer.link);
+
+        if (content_drop(m)) {
+            MUST(eg->held_bytes >= m->size);
+            eg->held_bytes -= m->size;
+        }
+    }
+}
+
 void readyq_insert(struct readyq *rq, struct message *m)
 {
+    if (readyq_shrinks(rq)) {
+        (void)content_drop(m);
+    }
     egress_hold(rq->eg, m);
     insert_context_clear(m); /* what happens from here on is another story */
     dlist_push(&rq->ready, &m->timer.link);
@@ -326,6 +377,9 @@ static void readyq_maintain(struct post *p)
         return;
     }
     goal = readyq_connection_goal(rq->connections.limit, rq->ready_count);
+    if (goal > EXHAUSTED_CONNECTIONS && memory_gate_state(rq->eg->memory) == MEMORY_NONE) {
+        goal = EXHAUSTED_CONNECTIONS;
+    }
     while (rq->lane_count < goal && rq->acquiring == NULL) {
         rq->acquiring = limit_set_ref(rq->limits);
         rq->acquired = 0;
@@ -409,14 +463,8 @@ void egress_init(struct egress *eg, struct shard *shard)
 
 void egress_hold(struct egress *eg, struct message *m)
 {
-    struct message_content *c = m->content;
-
-    if (c == NULL) {
-        return;
-    }
-    if (eg->held_bytes + m->size > eg->held_bytes_max && (m->flags & MESSAGE_SPOOLED) != 0 &&
-        !c->envelope_dirty && !c->data_dirty) {
-        message_content_free(&m->content);
+    if (m->content == NULL ||
+        (eg->held_bytes + m->size > eg->held_bytes_max && content_drop(m))) {
         return;
     }
     eg->held_bytes += m->size;
@@ -450,6 +498,25 @@ void egress_epoch(struct egress *eg)
         }
     }
     timer_arm(&eg->shard->timers, &eg->maintain, shard_now_ms(eg->shard));
+}
+
+void egress_memory_changed(struct egress *eg)
+{
+    bool exhausted = memory_gate_state(eg->memory) == MEMORY_NONE;
+
+    for (struct hmap_node *n = hmap_first(&eg->readyqs); n != NULL;
+         n = hmap_next(&eg->readyqs, n)) {
+        struct readyq *rq = CONTAINER_OF(n, struct readyq, node);
+
+        if (rq->ready_count == 0) {
+            continue;
+        }
+        if (exhausted) {
+            readyq_shrink(rq);
+        } else {
+            readyq_want_lanes(rq);
+        }
+    }
 }
 
 void egress_drain(struct egress *eg, void (*drained)(void *ctx), void *ctx)

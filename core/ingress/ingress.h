@@ -25,6 +25,7 @@
 
 struct diag;
 struct log;
+struct memory_gate;
 struct session;
 struct vm;
 
@@ -66,6 +67,7 @@ struct ingress {
     struct log *log;
     struct diag *diag;         /* where failures of the policy are told; may be NULL */
     struct queue_mgr *queue;
+    const struct memory_gate *memory; /* NULL: there is always enough */
     struct message_ids ids;
     struct slice hostname;     /* of listeners that name none */
     struct ingress_listener *listeners;

@@ -2,6 +2,7 @@
 #include "core/base/json.h"
 #include "core/base/mem.h"
 #include "core/ingress/session.h"
+#include "core/limit/memory.h"
 
 /* ---- hooks ---- */
 
@@ -155,6 +156,15 @@ static void ask_dynamic(struct session *s)
     hook_run(s, PHASE_DYNAMIC, call);
 }
 
+static const char load_shedding[] = "load shedding. Try later";
+
+/* Counted and told to come later. */
+static void refuse_for_now(struct session *s, const char *why)
+{
+    s->ingress->counters.denied_count++;
+    session_replyf(s, 421, "4.3.2 %.*s %s", SLICE_ARG(session_hostname(s)), why);
+}
+
 /* The gates before the banner, in the order of the specification. */
 static void ask_connect(struct session *s)
 {
@@ -168,14 +178,15 @@ static void ask_connect(struct session *s)
     } else if (in->draining) {
         session_replyf(s, 421, "4.3.2 %.*s shutting down", SLICE_ARG(session_hostname(s)));
         return;
+    } else if (memory_gate_state(in->memory) == MEMORY_NONE) {
+        refusal = load_shedding;
     } else if (spool_accepting(in->spool) == SPOOL_E_FULL) {
         refusal = "disk is too full. Try later";
     } else if (spool_accepting(in->spool) != SPOOL_OK) {
         refusal = "the spool is not accepting writes. Try later";
     }
     if (refusal != NULL) {
-        in->counters.denied_count++;
-        session_replyf(s, 421, "4.3.2 %.*s %s", SLICE_ARG(session_hostname(s)), refusal);
+        refuse_for_now(s, refusal);
         return;
     }
     ask_dynamic(s);
@@ -272,6 +283,10 @@ void session_ask(struct session *s)
         ask_ehlo(s, &q);
         break;
     case SMTP_ASK_MAIL:
+        if (memory_gate_state(s->ingress->memory) == MEMORY_NONE) {
+            refuse_for_now(s, load_shedding);
+            return;
+        }
         ask_address(s, VM_HOOK_smtp_server_mail_from, PHASE_MAIL, &q);
         break;
     case SMTP_ASK_RCPT:

@@ -24,6 +24,7 @@ void api_make_message_open(lua_State *L);
 void api_time_open(lua_State *L);
 void api_conn_meta_open(lua_State *L);
 void api_memo_open(lua_State *L);
+void api_memory_open(lua_State *L);
 void api_domain_map_open(lua_State *L);
 void api_header_address_open(lua_State *L);
 

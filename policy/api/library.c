@@ -100,6 +100,7 @@ static void library_open(lua_State *L)
     api_time_open(L);
     api_dns_open(L);
     api_memo_open(L);
+    api_memory_open(L);
     api_domain_map_open(L);
     api_header_address_open(L);
 }

@@ -31,6 +31,8 @@ typedef bool api_setup_fn(void *ctx, const struct json *params, struct buf *why)
 /* Names the settings in which the policy said something that changes nothing. */
 typedef void api_notice_fn(void *ctx, struct slice name, struct slice reason);
 
+enum api_memory_limit { API_MEMORY_HARD, API_MEMORY_SOFT, API_MEMORY_LOW_THRESH };
+
 struct api_services {
     void *ctx; /* goes to every function below */
 
@@ -45,6 +47,9 @@ struct api_services {
     void (*log)(void *ctx, enum vm_log_level level, struct slice line);
     /* kumo.set_diagnostic_log_filter(text) */
     bool (*set_log_filter)(void *ctx, struct slice filter, struct buf *why);
+
+    /* kumo.get_memory_*: bytes; false: there is no such limit. */
+    bool (*memory_limit)(void *ctx, enum api_memory_limit which, uint64_t *out);
 
     /* kumo.bump_config_epoch(): queue and path configs are asked for again. NULL: only what
      * memoize keeps is. */

@@ -19,6 +19,7 @@ e2e_test(queue_events_test.py)
 e2e_test(deferred_test.py)
 e2e_test(reports_test.py)
 e2e_test(crash_test.py)
+e2e_test(memory_test.py)
 e2e_test(fault_test.py)
 set_tests_properties(e2e/fault PROPERTIES SKIP_RETURN_CODE 77)
 # A sanitizer makes every connection slower and keeps the memory of those that are gone.
