@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/utsname.h>
 
 #include "core/base/mem.h"
@@ -33,6 +34,10 @@ static uint32_t shards_wanted(const struct daemon_options *o)
 
 static bool open_engines(struct daemon *d, struct buf *why)
 {
+    struct rlimit files;
+
+    MUST(getrlimit(RLIMIT_NOFILE, &files) == 0);
+    ingress_room_init(&d->room, files.rlim_cur);
     d->shard_count = shards_wanted(d->options);
     d->group = (struct shard_group){.count = d->shard_count, .shards = d->shards};
     for (uint32_t i = 0; i < d->shard_count; i++) {

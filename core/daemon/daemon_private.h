@@ -20,6 +20,7 @@ struct daemon {
     struct buf node_id;     /* dashed UUID */
     struct buf hostname;
     uint8_t node[6];        /* of message ids */
+    struct ingress_room room;
     struct memory_host memory_host;
     struct memory_wishes memory_wishes;
     struct memory_gate memory_gate;

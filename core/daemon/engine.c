@@ -48,6 +48,7 @@ bool engine_open(struct engine *e, struct daemon *d, uint32_t index, struct buf 
     shard_call_init(&e->shard);
     e->shard.owner = e;
     ingress_init(&e->ingress, &e->shard);
+    e->ingress.room = &d->room;
     zones_init(&e->zones, &e->shard.ring);
     return true;
 }

@@ -15,6 +15,13 @@ void ingress_init(struct ingress *in, struct shard *shard)
     deferrals_init(in);
 }
 
+void ingress_room_init(struct ingress_room *room, uint64_t descriptor_max)
+{
+    uint64_t most = descriptor_max / 4 * 3;
+
+    room->session_max = most < UINT32_MAX ? (uint32_t)most : UINT32_MAX;
+}
+
 static void endpoint_accepted(struct listener *l, int fd)
 {
     session_open(CONTAINER_OF(l, struct ingress_listener, listener), fd);

@@ -36,6 +36,14 @@ struct ingress_endpoint {
     _Atomic uint32_t session_count; /* over all shards */
 };
 
+/* Sessions over all endpoints and shards: logs, spool and deliveries need descriptors, too. Shared by
+ * all shards like an endpoint. */
+struct ingress_room {
+    uint32_t session_max; /* 0: no bound */
+    _Atomic uint32_t session_count;
+    _Atomic bool told;    /* that it is full; until it is half empty */
+};
+
 struct ingress_counters {
     uint64_t session_count, denied_count;
     uint64_t transaction_count;  /* messages read to their end */
@@ -67,6 +75,7 @@ struct ingress {
     struct log *log;
     struct diag *diag;         /* where failures of the policy are told; may be NULL */
     struct queue_mgr *queue;
+    struct ingress_room *room;
     const struct memory_gate *memory; /* NULL: there is always enough */
     struct message_ids ids;
     struct slice hostname;     /* of listeners that name none */
@@ -92,6 +101,8 @@ struct ingress {
 };
 
 void ingress_init(struct ingress *in, struct shard *shard);
+/* Three quarters of the descriptors the process may have. */
+void ingress_room_init(struct ingress_room *room, uint64_t descriptor_max);
 /* Binds on the main thread. A port of 0 is bound once and then the same on every shard. Answers
  * a negative errno. */
 NODISCARD int ingress_listen(struct ingress *in, struct ingress_endpoint *endpoint);

@@ -83,6 +83,7 @@ void session_open(struct ingress_listener *l, int fd)
     memcpy(s->id, id.bytes, sizeof(s->id));
     (void)ring->backend->sock_names(ring, fd, &s->local, &s->peer);
     atomic_fetch_add_explicit(&l->endpoint->session_count, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&in->room->session_count, 1, memory_order_relaxed);
     in->session_count++;
     in->counters.session_count++;
     dlist_push(&in->sessions, &s->link);
@@ -92,6 +93,16 @@ void session_open(struct ingress_listener *l, int fd)
     conn_open(&s->conn, in->shard, fd, RING_INGRESS, &session_events);
     session_arm_idle(s);
     session_run(s, smtp_server_start(s->smtp, conn_out(&s->conn)));
+}
+
+static void room_leave(struct ingress_room *room)
+{
+    uint32_t before = atomic_fetch_sub_explicit(&room->session_count, 1, memory_order_relaxed);
+
+    if (before <= room->session_max / 2 &&
+        atomic_load_explicit(&room->told, memory_order_relaxed)) {
+        atomic_store_explicit(&room->told, false, memory_order_relaxed);
+    }
 }
 
 static void session_free_if_done(struct session *s)
@@ -116,6 +127,7 @@ static void session_free_if_done(struct session *s)
     session_overlays_free(s);
     MEM_FREE(&s->own_limits);
     atomic_fetch_sub_explicit(&s->listener->endpoint->session_count, 1, memory_order_relaxed);
+    room_leave(in->room);
     in->session_count--;
     mem_give(s);
     ingress_drained_check(in);

@@ -1,4 +1,5 @@
 /* The protocol's questions: what the policy and the state of the daemon say to them. */
+#include "core/base/diag.h"
 #include "core/base/json.h"
 #include "core/base/mem.h"
 #include "core/ingress/session.h"
@@ -165,6 +166,23 @@ static void refuse_for_now(struct session *s, const char *why)
     session_replyf(s, 421, "4.3.2 %.*s %s", SLICE_ARG(session_hostname(s)), why);
 }
 
+/* The process has no descriptors left for sessions; said once while that lasts. */
+static bool room_is_full(struct ingress *in)
+{
+    struct ingress_room *room = in->room;
+
+    if (room->session_max == 0 ||
+        atomic_load_explicit(&room->session_count, memory_order_relaxed) <= room->session_max) {
+        return false;
+    }
+    if (!atomic_exchange_explicit(&room->told, true, memory_order_relaxed)) {
+        diag_warn(in->diag, "smtp_server",
+                  "%u sessions: others are refused, to leave descriptors for logs, spool and "
+                  "deliveries; raise RLIMIT_NOFILE for more", room->session_max);
+    }
+    return true;
+}
+
 /* The gates before the banner, in the order of the specification. */
 static void ask_connect(struct session *s)
 {
@@ -173,7 +191,8 @@ static void ask_connect(struct session *s)
     const char *refusal = NULL;
 
     if (atomic_load_explicit(&e->session_count, memory_order_relaxed) >
-        e->config.max_connections) {
+            e->config.max_connections ||
+        room_is_full(in)) {
         refusal = "too many concurrent sessions. Try later";
     } else if (in->draining) {
         session_replyf(s, 421, "4.3.2 %.*s shutting down", SLICE_ARG(session_hostname(s)));

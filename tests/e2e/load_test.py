@@ -67,9 +67,10 @@ class Inbound(LoadTest):
     def idle_count(self):
         """The daemon needs descriptors for the other peers and for its files, too."""
         count = scaled(IDLE_COUNT)
-        if count + 4000 > self.hard_limit:
+        most = self.hard_limit // 4 * 3  # of it are for sessions
+        if count + 2000 > most:
             self.tell("the hard limit of descriptors is %d: fewer connections", self.hard_limit)
-            count = self.hard_limit - 4000
+            count = most - 2000
         return count
 
     def probe(self, daemon):
@@ -187,22 +188,32 @@ class Inbound(LoadTest):
         self.tell("%d messages of %d MiB; the peak is %d MiB", count, LARGE_BYTES // MIB,
                   (load_support.rss_peak(daemon.process.pid) - before) // MIB)
 
-    def test_without_descriptors_accepting_pauses_and_mail_goes_on(self):
+    def test_sessions_leave_descriptors_for_logs_spool_and_deliveries(self):
+        """The client's every message goes out and is logged while no more peers are let in."""
         sink = self.sink()
         daemon = self.daemon(listener=LISTENER, sink=sink, queue_options="retry_interval='1s'",
                              starter=("prlimit", "--nofile=%d" % FEW_DESCRIPTORS))
+        most = FEW_DESCRIPTORS // 4 * 3
         client = self.client(daemon)
         client.mailed("Subject: before\r\n\r\nx\r\n")
         sink.wait_messages(1)
-        crowd = self.crowd(daemon, FEW_DESCRIPTORS + 100)
-        daemon.log.wait("WARN listener: .*: accepting pauses: Too many open files")
-        client.mailed("Subject: meanwhile\r\n\r\nx\r\n")
-        crowd.leave_served(FEW_DESCRIPTORS // 2)
-        crowd.settle()
-        daemon.log.wait("INFO listener: .*: accepting again")
-        self.probe(daemon)
+        crowd = self.crowd(daemon, most - 1).settle()
+        for _ in range(20):
+            late = self.client(daemon)
+            self.assertEqual(late.banner,
+                             "421 4.3.2 mx.test too many concurrent sessions. Try later")
+            self.assertTrue(late.at_end())
+        refused = [line for line in daemon.log.lines if "sessions: others are refused" in line]
+        self.assertEqual(len(refused), 1, refused)
+        for _ in range(10):
+            client.mailed("Subject: meanwhile\r\n\r\nx\r\n")
+        sink.wait_messages(11)
+        daemon.wait_records("Delivery", 11)
+        self.assertLess(load_support.descriptor_count(daemon.process.pid), FEW_DESCRIPTORS - 100)
+        crowd.leave_served(most // 2)
+        load_support.wait_until(lambda: self.client(daemon).banner.code == 220, "a place")
         client.mailed("Subject: after\r\n\r\nx\r\n")
-        sink.wait_messages(3)
+        sink.wait_messages(12)
 
 
 if __name__ == "__main__":
