@@ -9,7 +9,7 @@
 #include "policy/api/api.h"
 #include "policy/api/api_private.h"
 
-#define CHECK(type)                                                                                \
+#define MAKER(type)                                                                                \
     static bool check_##type(const struct json *params, struct buf *why)                           \
     {                                                                                              \
         struct type##_config config;                                                               \
@@ -19,20 +19,34 @@
         }                                                                                          \
         type##_config_free(&config);                                                               \
         return true;                                                                               \
+    }                                                                                              \
+                                                                                                   \
+    static struct json *fill_##type(const struct json *params, struct json_doc *doc)               \
+    {                                                                                              \
+        struct type##_config config;                                                               \
+        struct buf why = {0};                                                                      \
+        struct json *all = json_new(doc, JSON_OBJECT);                                             \
+                                                                                                   \
+        if (type##_config_read(params, &config, &why)) {                                           \
+            all = type##_config_write(&config, doc);                                               \
+            type##_config_free(&config);                                                           \
+        }                                                                                          \
+        buf_free(&why);                                                                            \
+        return all;                                                                                \
     }
 
-CHECK(queue)
-CHECK(egress_path)
-CHECK(egress_source)
-CHECK(egress_pool)
-CHECK(listener_domain)
+MAKER(queue)
+MAKER(egress_path)
+MAKER(egress_source)
+MAKER(egress_pool)
+MAKER(listener_domain)
 
 static const struct vm_maker makers[] = {
-    {"make_queue_config", check_queue},
-    {"make_egress_path", check_egress_path},
-    {"make_egress_source", check_egress_source},
-    {"make_egress_pool", check_egress_pool},
-    {"make_listener_domain", check_listener_domain},
+    {"make_queue_config", check_queue, fill_queue},
+    {"make_egress_path", check_egress_path, fill_egress_path},
+    {"make_egress_source", check_egress_source, fill_egress_source},
+    {"make_egress_pool", check_egress_pool, fill_egress_pool},
+    {"make_listener_domain", check_listener_domain, fill_listener_domain},
 };
 
 struct api_services *api_services_find(lua_State *L)

@@ -4,12 +4,13 @@
 
 struct made {
     const char *name; /* of the constructor; static storage */
+    const struct vm_maker *maker; /* NULL: none of a library's */
 };
 
 /* Known without a library too: the tests of lower layers make configs. */
 static const struct vm_maker core_makers[] = {
-    {"make_queue_config", NULL},   {"make_egress_path", NULL},     {"make_egress_source", NULL},
-    {"make_egress_pool", NULL},    {"make_listener_domain", NULL},
+    {.name = "make_queue_config"},  {.name = "make_egress_path"}, {.name = "make_egress_source"},
+    {.name = "make_egress_pool"},   {.name = "make_listener_domain"},
 };
 
 const char *maker_name(lua_State *L, int idx)
@@ -61,6 +62,7 @@ static int make(lua_State *L)
         vm_raise_slice(L, buf_slice(why));
     }
     made = vm_class_new(L, VM_CLASS_CONFIG, sizeof(*made));
+    made->maker = maker;
     made->name = name; /* the closure keeps the string alive, and the kumo table the closure */
     vm_json_push(L, tree);
     lua_pushvalue(L, lua_upvalueindex(1));
@@ -69,9 +71,32 @@ static int make(lua_State *L)
     return 1;
 }
 
+static void config_plain(lua_State *L, int idx);
+
+/* Pushes the default of an option that was not given: rarely asked for, so made when it is. */
+static void push_default(lua_State *L, const struct made *made)
+{
+    struct json_doc *doc = vm_scratch_doc(L);
+    struct json *given;
+    const struct json *value = NULL;
+
+    if (made->maker != NULL && made->maker->fill != NULL) {
+        config_plain(L, 1);
+        if (vm_json_read(L, -1, doc, &given, vm_scratch2(L))) {
+            value = json_get(made->maker->fill(given, doc), vm_check_string(L, 2));
+        }
+    }
+    if (value != NULL) {
+        vm_json_push(L, value);
+    } else {
+        lua_pushnil(L);
+    }
+}
+
 static int config_index(lua_State *L)
 {
-    (void)vm_class_check(L, 1, VM_CLASS_CONFIG, "config object");
+    const struct made *made = vm_class_check(L, 1, VM_CLASS_CONFIG, "config object");
+
     if (lua_type(L, 2) != LUA_TSTRING) {
         lua_pushnil(L);
         return 1;
@@ -79,6 +104,9 @@ static int config_index(lua_State *L)
     lua_getfenv(L, 1);
     lua_pushvalue(L, 2);
     lua_rawget(L, -2);
+    if (lua_isnil(L, -1)) {
+        push_default(L, made);
+    }
     return 1;
 }
 

@@ -33,10 +33,12 @@ struct vm_library {
 };
 
 /* kumo.NAME(table) that answers a config object. check() judges the table; on failure `why` is
- * the whole text of the error. NULL: anything goes. */
+ * the whole text of the error. NULL: anything goes. fill() answers the object with every option that
+ * a table which has been judged leaves out, made in `doc`; NULL: what was not given is nil. */
 struct vm_maker {
     const char *name; /* "make_queue_config" */
     bool (*check)(const struct json *params, struct buf *why);
+    struct json *(*fill)(const struct json *params, struct json_doc *doc);
 };
 
 /* ---- where we are ---- */
