@@ -265,6 +265,9 @@ static int32_t file_make(void *arg)
     if (err == -EOPNOTSUPP) { /* then it has its size at least, and room is not promised */
         err = file_extend(w);
     }
+    if (err == 0) { /* its size is stable before its header is: a shorter one was cut */
+        err = b->fs_sync(w->ring, w->fd);
+    }
     return err != 0 ? err : dir_sync(w->ring, w->dir);
 }
 

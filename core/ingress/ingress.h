@@ -36,8 +36,8 @@ struct ingress_endpoint {
     _Atomic uint32_t session_count; /* over all shards */
 };
 
-/* Sessions over all endpoints and shards: logs, spool and deliveries need descriptors, too. Shared by
- * all shards like an endpoint. */
+/* Sessions over all endpoints and shards: logs, spool and deliveries need descriptors, too. Shared
+ * by all shards like an endpoint. */
 struct ingress_room {
     uint32_t session_max; /* 0: no bound */
     _Atomic uint32_t session_count;

@@ -33,8 +33,8 @@ struct vm_library {
 };
 
 /* kumo.NAME(table) that answers a config object. check() judges the table; on failure `why` is
- * the whole text of the error. NULL: anything goes. fill() answers the object with every option that
- * a table which has been judged leaves out, made in `doc`; NULL: what was not given is nil. */
+ * the whole text of the error. NULL: anything goes. fill() answers the object with every option
+ * that a table which has been judged leaves out, made in `doc`; NULL: what was not given is nil. */
 struct vm_maker {
     const char *name; /* "make_queue_config" */
     bool (*check)(const struct json *params, struct buf *why);
