@@ -8,32 +8,18 @@
 #include "core/limit/ledger.h"
 #include "core/message/schedule.h"
 #include "core/queue/event.h"
-#include "core/queue/load.h"
+#include "core/queue/expire.h"
 #include "core/queue/records.h"
 #include "core/queue/save.h"
 
-static uint64_t wall_ms(const struct queue_mgr *mgr)
+uint64_t queue_wall_ms(const struct queue_mgr *mgr)
 {
     return ring_wall_ns(&mgr->shard->ring) / 1000000u;
 }
 
-uint64_t message_age_ms(const struct message *m, uint64_t wall_ns)
-{
-    uint64_t created_ns = message_id_wall_ns(m->id);
-
-    return wall_ns > created_ns ? (wall_ns - created_ns) / 1000000u : 0;
-}
-
-/* ---- records of waiting and giving up ---- */
-
-static void put_moment(struct buf *out, uint64_t moment_ms)
-{
-    time_put_rfc3339(out, moment_ms * 1000000u);
-}
-
 static void record_delayed(struct queue_mgr *mgr, struct message *m)
 {
-    uint64_t now_ms = wall_ms(mgr);
+    uint64_t now_ms = queue_wall_ms(mgr);
     struct record_outcome outcome = {.type = LOG_DELAYED, .code = 400};
     struct record_session session = {0};
     struct buf *text = &mgr->scratch;
@@ -48,62 +34,9 @@ static void record_delayed(struct queue_mgr *mgr, struct message *m)
     BUF_LIT(text, ". Next due in ");
     duration_put(text, (m->due_ms > now_ms ? m->due_ms - now_ms : 0) * 1000000u);
     BUF_LIT(text, " at ");
-    put_moment(text, m->due_ms);
+    time_put_rfc3339(text, m->due_ms * 1000000u);
     outcome.content = buf_slice(text);
     queue_record(mgr, m, &outcome, &session);
-}
-
-static void expire(struct queue_mgr *mgr, struct message *m, struct slice content,
-                   struct slice site)
-{
-    struct record_outcome outcome = {.type = LOG_EXPIRATION,
-                                     .code = 551,
-                                     .enhanced_class = 5,
-                                     .enhanced_subject = 4,
-                                     .enhanced_detail = 7,
-                                     .content = content};
-    struct record_session session = {.site = site};
-    struct schedq *q = m->owner;
-
-    if (q->pool != NULL) {
-        session.egress_pool = schedq_pool_name(q);
-    }
-    mgr->counters.expired_count++;
-    queue_finish(mgr, m, &outcome, 1, &session);
-}
-
-static void expire_by_age(struct queue_mgr *mgr, struct message *m, uint64_t age_ms, bool attempted)
-{
-    struct schedq *q = m->owner;
-    struct buf *text = &mgr->scratch;
-
-    buf_clear(text);
-    BUF_LIT(text, "Next delivery time ");
-    if (attempted) {
-        BUF_LIT(text, "would be ");
-    }
-    duration_put(text, age_ms * 1000000u);
-    if (attempted) {
-        BUF_LIT(text, " after creation, which exceeds max_age=");
-    } else {
-        BUF_LIT(text, " > ");
-    }
-    duration_put(text, schedq_config(q)->max_age);
-    expire(mgr, m, buf_slice(text), attempted ? SLICE("") : SLICE("localhost"));
-}
-
-static void expire_by_schedule(struct queue_mgr *mgr, struct message *m, uint64_t due_ms)
-{
-    const struct schedule *s = m->content->schedule;
-    struct buf *text = &mgr->scratch;
-
-    buf_clear(text);
-    BUF_LIT(text, "Next delivery time would be at ");
-    put_moment(text, due_ms);
-    BUF_LIT(text, " which exceeds the expiry time ");
-    put_moment(text, (uint64_t)s->expires.s * 1000u);
-    BUF_LIT(text, " configured via set_scheduling");
-    expire(mgr, m, buf_slice(text), SLICE(""));
 }
 
 /* ---- state on disk ---- */
@@ -162,13 +95,11 @@ void queue_save_state(struct queue_mgr *mgr, struct message *m)
 /* ---- waiting ---- */
 
 static void message_due(struct timer *t);
-static void message_outlived(struct queue_mgr *mgr, struct message *m);
 
-/* The message waits until it is due, or until its age ends it. */
-static void queue_wait(struct queue_mgr *mgr, struct message *m)
+void queue_wait(struct queue_mgr *mgr, struct message *m)
 {
     const struct schedq *q = m->owner;
-    uint64_t now_ms = wall_ms(mgr);
+    uint64_t now_ms = queue_wall_ms(mgr);
     uint64_t until_ms = m->due_ms;
     uint64_t created_ms = message_id_wall_ns(m->id) / 1000000u;
     uint64_t max_age_ms = schedq_config(q)->max_age / 1000000u;
@@ -198,7 +129,7 @@ static void message_due(struct timer *t)
     struct message *m = CONTAINER_OF(t, struct message, timer);
     struct schedq *q = m->owner;
     struct queue_mgr *mgr = q->mgr;
-    uint64_t now_ms = wall_ms(mgr);
+    uint64_t now_ms = queue_wall_ms(mgr);
     uint64_t age_ms = message_age_ms(m, ring_wall_ns(&mgr->shard->ring));
 
     mgr->waiting_count--;
@@ -207,7 +138,7 @@ static void message_due(struct timer *t)
         return;
     }
     if (m->due_ms > now_ms && age_ms >= schedq_config(q)->max_age / 1000000u) {
-        message_outlived(mgr, m);
+        queue_outlive(mgr, m);
         return;
     }
     if (m->due_ms > now_ms) { /* the wall clock was set back */
@@ -257,7 +188,7 @@ bool queue_is_due(const struct queue_mgr *mgr, const struct message *m)
 {
     const struct schedq *q = m->owner;
 
-    return !mgr->draining && q->state == SCHEDQ_READY && m->due_ms <= wall_ms(mgr);
+    return !mgr->draining && q->state == SCHEDQ_READY && m->due_ms <= queue_wall_ms(mgr);
 }
 
 /* It leaves memory; the spool keeps it, with what a handler changed. What the spool does not have
@@ -301,70 +232,6 @@ void queue_drop_waiting(struct queue_mgr *mgr)
     }
 }
 
-/* ---- older than max_age while it waited, or when it was found ---- */
-
-struct outlived {
-    struct message_load load;
-    struct queue_mgr *mgr;
-};
-
-/* The end of its own schedule counts instead of its age. */
-static void outlived_judge(struct queue_mgr *mgr, struct message *m)
-{
-    const struct schedule *s = m->content != NULL ? m->content->schedule : NULL;
-    const bool found = insert_context_is(m, INSERT_ENUMERATED);
-    uint64_t now_ms = wall_ms(mgr);
-    uint64_t due_ms = m->due_ms > now_ms ? m->due_ms : now_ms;
-
-    if (s == NULL || !s->has_expires) {
-        expire_by_age(mgr, m, message_age_ms(m, ring_wall_ns(&mgr->shard->ring)), found);
-    } else if (schedule_expired(s, due_ms)) {
-        expire_by_schedule(mgr, m, due_ms);
-    } else if (m->due_ms > now_ms) {
-        queue_wait(mgr, m);
-    } else {
-        queue_promote(mgr, m);
-    }
-}
-
-static void outlived_loaded(struct message_load *load, enum spool_err err)
-{
-    struct outlived *o = CONTAINER_OF(load, struct outlived, load);
-    struct queue_mgr *mgr = o->mgr;
-    struct message *m = load->m;
-
-    (void)err; /* what cannot be read has no schedule: its age counts */
-    mem_give(o);
-    if (mgr->draining) {
-        queue_promote(mgr, m); /* lets it rest in the spool */
-    } else {
-        outlived_judge(mgr, m);
-    }
-    queue_write_done(mgr);
-}
-
-static void message_outlived(struct queue_mgr *mgr, struct message *m)
-{
-    struct outlived *o;
-
-    if (m->content != NULL || (m->flags & MESSAGE_SPOOLED) == 0) {
-        outlived_judge(mgr, m);
-        return;
-    }
-    o = MEM_NEW(struct outlived);
-    o->mgr = mgr;
-    mgr->pending_writes++;
-    message_load(mgr->spool, &o->load, m, outlived_loaded);
-}
-
-/* Found in the spool, or from another queue: it may be older than this queue allows. */
-static bool place_outlived(const struct queue_mgr *mgr, const struct message *m, bool moved)
-{
-    return (moved || insert_context_is(m, INSERT_ENUMERATED)) && !mgr->draining &&
-           message_age_ms(m, ring_wall_ns(&mgr->shard->ring)) >=
-               schedq_config(m->owner)->max_age / 1000000u;
-}
-
 void queue_place(struct queue_mgr *mgr, struct message *m)
 {
     const struct schedq *q = m->owner;
@@ -375,9 +242,9 @@ void queue_place(struct queue_mgr *mgr, struct message *m)
         return;
     }
     m->flags &= (uint8_t)~MESSAGE_MOVED;
-    if (place_outlived(mgr, m, moved)) {
-        message_outlived(mgr, m);
-    } else if (m->due_ms > wall_ms(mgr)) {
+    if (queue_outlived(mgr, m, moved)) {
+        queue_outlive(mgr, m);
+    } else if (m->due_ms > queue_wall_ms(mgr)) {
         if (insert_context_is(m, INSERT_RECEIVED) && m->content != NULL &&
             m->content->schedule != NULL) {
             insert_context_add(m, INSERT_SCHEDULED_FOR_LATER);
@@ -485,27 +352,6 @@ void queue_promote(struct queue_mgr *mgr, struct message *m)
 
 /* ---- back from the promoter ---- */
 
-static bool attempt_expires(struct queue_mgr *mgr, struct message *m, uint64_t delay_ms,
-                            uint64_t due_ms)
-{
-    const struct schedule *s = m->content != NULL ? m->content->schedule : NULL;
-    struct retry_schedule rs = schedq_retry(m->owner);
-    uint64_t age_ms = message_age_ms(m, ring_wall_ns(&mgr->shard->ring));
-
-    if (s != NULL && s->has_expires) {
-        if (!schedule_expired(s, due_ms)) {
-            return false;
-        }
-        expire_by_schedule(mgr, m, due_ms);
-        return true;
-    }
-    if (!retry_expires(&rs, age_ms, delay_ms)) {
-        return false;
-    }
-    expire_by_age(mgr, m, age_ms + delay_ms, true);
-    return true;
-}
-
 void queue_retry(struct queue_mgr *mgr, struct message *m, const struct queue_requeue *how)
 {
     mgr->counters.retried_count++;
@@ -526,7 +372,7 @@ void queue_requeue_now(struct queue_mgr *mgr, struct message *m, const struct qu
 {
     struct retry_schedule rs = schedq_retry(m->owner);
     uint64_t random = ring_random(&mgr->shard->ring);
-    uint64_t now_ms = wall_ms(mgr);
+    uint64_t now_ms = queue_wall_ms(mgr);
     uint64_t delay_ms = how->attempted   ? retry_delay_ms(&rs, m->attempts, random)
                         : how->has_delay ? how->delay_ms
                                          : retry_spread_ms(random);
@@ -536,7 +382,7 @@ void queue_requeue_now(struct queue_mgr *mgr, struct message *m, const struct qu
         due_ms = schedule_adjust_ms(m->content->schedule, mgr->zones, due_ms);
     }
     if (how->attempted) {
-        if (attempt_expires(mgr, m, delay_ms, due_ms)) {
+        if (queue_attempt_expires(mgr, m, delay_ms, due_ms)) {
             return;
         }
         m->attempts = (uint16_t)(m->attempts < UINT16_MAX ? m->attempts + 1 : UINT16_MAX);

@@ -11,3 +11,6 @@
 void queue_promote_now(struct queue_mgr *mgr, struct message *m);
 /* After requeue_message: delay, expiry, the wait. */
 void queue_requeue_now(struct queue_mgr *mgr, struct message *m, const struct queue_requeue *how);
+/* The message waits until it is due, or until its age ends it. */
+void queue_wait(struct queue_mgr *mgr, struct message *m);
+uint64_t queue_wall_ms(const struct queue_mgr *mgr);
