@@ -60,7 +60,7 @@ static void state_changed(struct spool_change *c, enum spool_err err)
     buf_free(&sc->blob);
     buf_free(&sc->queue);
     mem_give(sc);
-    queue_write_done(mgr);
+    queue_work_end(mgr);
 }
 
 void queue_save_state(struct queue_mgr *mgr, struct message *m)
@@ -88,7 +88,7 @@ void queue_save_state(struct queue_mgr *mgr, struct message *m)
         .done = state_changed,
     };
     memcpy(sc->change.meta.id, m->id, sizeof(m->id));
-    mgr->pending_writes++;
+    queue_work_begin(mgr);
     spool_change(mgr->spool, &sc->change);
 }
 
@@ -314,7 +314,7 @@ static void rate_answered_later(struct token_ask *ask, uint64_t wait_ns)
 
     mem_give(rw);
     rate_answered(mgr, m, wait_ns);
-    queue_write_done(mgr);
+    queue_work_end(mgr);
 }
 
 static void promote_at_rate(struct queue_mgr *mgr, struct message *m)
@@ -335,7 +335,7 @@ static void promote_at_rate(struct queue_mgr *mgr, struct message *m)
         mem_give(rw);
         rate_answered(mgr, m, wait_ns);
     } else {
-        mgr->pending_writes++; /* a drain that did not wait could lose what is in memory alone */
+        queue_work_begin(mgr); /* a drain that did not wait could lose what is in memory alone */
     }
 }
 

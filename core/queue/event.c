@@ -90,7 +90,7 @@ static struct queue_event *event_new(struct queue_mgr *mgr, struct message *m,
     e->mgr = mgr;
     e->m = m;
     e->kind = (uint8_t)kind;
-    mgr->pending_writes++;
+    queue_work_begin(mgr);
     return e;
 }
 
@@ -117,7 +117,7 @@ static void event_end(struct queue_event *e, const struct event_verdict *v)
     end[e->kind](e, v);
     event_free(e);
     shard_post(mgr->shard, &mgr->events.next);
-    queue_write_done(mgr);
+    queue_work_end(mgr);
 }
 
 static void event_answered(void *ctx, const struct vm_result *result)
@@ -264,7 +264,7 @@ static void events_next(struct post *p)
     while (budget > 0 && (m = message_pop(&mgr->events.moved)) != NULL) {
         budget--;
         queue_place(mgr, m);
-        queue_write_done(mgr);
+        queue_work_end(mgr);
     }
     while (budget > 0 && begin_next(mgr)) {
         budget--;

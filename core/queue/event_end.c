@@ -164,7 +164,7 @@ static void requeue_move(struct queue_mgr *mgr, struct message *m, struct slice 
     m->due_ms = due_ms > now_ms ? due_ms : 0;
     m->flags |= MESSAGE_MOVED;
     queue_save_state(mgr, m);
-    mgr->pending_writes++;
+    queue_work_begin(mgr);
     dlist_push(&mgr->events.moved, &m->timer.link);
     shard_post(mgr->shard, &mgr->events.next);
 }

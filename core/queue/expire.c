@@ -113,7 +113,7 @@ static void outlived_loaded(struct message_load *load, enum spool_err err)
     } else {
         outlived_judge(mgr, m);
     }
-    queue_write_done(mgr);
+    queue_work_end(mgr);
 }
 
 void queue_outlive(struct queue_mgr *mgr, struct message *m)
@@ -126,7 +126,7 @@ void queue_outlive(struct queue_mgr *mgr, struct message *m)
     }
     o = MEM_NEW(struct outlived);
     o->mgr = mgr;
-    mgr->pending_writes++;
+    queue_work_begin(mgr);
     message_load(mgr->spool, &o->load, m, outlived_loaded);
 }
 

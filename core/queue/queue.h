@@ -86,7 +86,7 @@ struct queue_mgr {
     struct buf outcome;      /* scratch of queue_finish() */
     struct queue_events events;
     uint64_t waiting_count;  /* messages in all queues that are not promoted */
-    uint64_t pending_writes; /* changes, reads, questions, events: a drain waits for them */
+    uint64_t pending_work;   /* changes, reads, questions, events: a drain waits for them */
     struct dlist saves;      /* save.c: messages being written that were in memory alone */
     uint64_t unsaved_bytes, unsaved_bytes_max;
     uint32_t unsaved_count;
@@ -112,7 +112,8 @@ void queue_mgr_drain(struct queue_mgr *mgr);
 /* Stopping takes too long: handlers under way are abandoned; what could not be written is given
  * up, each by its id. */
 void queue_mgr_cut(struct queue_mgr *mgr);
-/* Work of others on messages, which a drain has to wait for as if it were the queues' own. */
+/* Work on messages that a drain has to wait for, the queues' own or others'. Its end is said last:
+ * it may end the phase. */
 void queue_work_begin(struct queue_mgr *mgr);
 void queue_work_end(struct queue_mgr *mgr);
 /* done() when no record or change of the queues is under way any more, perhaps at once. */

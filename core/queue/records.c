@@ -191,7 +191,7 @@ static void later_loaded(struct message_load *load, enum spool_err err)
     }
     buf_free(&later->texts);
     mem_give(later);
-    queue_write_done(mgr);
+    queue_work_end(mgr);
 }
 
 static void record_later(struct queue_mgr *mgr, struct message *m,
@@ -208,7 +208,7 @@ static void record_later(struct queue_mgr *mgr, struct message *m,
         later->how = *how;
     }
     later_keep(later);
-    mgr->pending_writes++;
+    queue_work_begin(mgr);
     message_load(mgr->spool, &later->load, m, later_loaded);
 }
 

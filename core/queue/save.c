@@ -78,7 +78,7 @@ static void save_put(struct message_save *s)
     spool_put(s->mgr->spool, &s->put);
 }
 
-/* The write is over; the message is the caller's. queue_write_done() is still to be called, last,
+/* The write is over; the message is the caller's. queue_work_end() is still to be called, last,
  * for it may end the phase. */
 static struct message *save_end(struct message_save *s)
 {
@@ -107,7 +107,7 @@ static void save_succeeded(struct message_save *s)
     m->content->envelope_dirty = false;
     m->content->data_dirty = false;
     queue_saved(mgr, m);
-    queue_write_done(mgr);
+    queue_work_end(mgr);
 }
 
 /* The format has no room for it: the sender hears of it, since a restart could not tell. */
@@ -126,7 +126,7 @@ static void save_refused(struct message_save *s)
     struct message *m = save_end(s);
 
     queue_finish(mgr, m, &outcome, 1, &nobody);
-    queue_write_done(mgr);
+    queue_work_end(mgr);
 }
 
 static void save_lost(struct message_save *s)
@@ -141,7 +141,7 @@ static void save_lost(struct message_save *s)
     queue_undefer(mgr, m);
     schedq_leave(m);
     message_free(&m);
-    queue_write_done(mgr);
+    queue_work_end(mgr);
 }
 
 static void save_failed(struct message_save *s, enum spool_err err)
@@ -184,7 +184,7 @@ static void save_again(struct timer *t)
         struct message *m = save_end(s);
 
         queue_promote(mgr, m);
-        queue_write_done(mgr);
+        queue_work_end(mgr);
     } else {
         save_put(s);
     }
@@ -199,7 +199,7 @@ void queue_save(struct queue_mgr *mgr, struct message *m)
     s->m = m;
     s->again.fn = save_again;
     s->put.done = save_done;
-    mgr->pending_writes++;
+    queue_work_begin(mgr);
     dlist_push(&mgr->saves, &s->link);
     save_put(s);
 }

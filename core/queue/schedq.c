@@ -348,10 +348,15 @@ void queue_mgr_cut(struct queue_mgr *mgr)
     queue_save_cut(mgr);
 }
 
-void queue_write_done(struct queue_mgr *mgr)
+void queue_work_begin(struct queue_mgr *mgr)
 {
-    MUST(mgr->pending_writes > 0);
-    if (--mgr->pending_writes == 0 && mgr->settled != NULL) {
+    mgr->pending_work++;
+}
+
+void queue_work_end(struct queue_mgr *mgr)
+{
+    MUST(mgr->pending_work > 0);
+    if (--mgr->pending_work == 0 && mgr->settled != NULL) {
         void (*settled)(void *ctx) = mgr->settled;
 
         mgr->settled = NULL;
@@ -359,19 +364,9 @@ void queue_write_done(struct queue_mgr *mgr)
     }
 }
 
-void queue_work_begin(struct queue_mgr *mgr)
-{
-    mgr->pending_writes++;
-}
-
-void queue_work_end(struct queue_mgr *mgr)
-{
-    queue_write_done(mgr);
-}
-
 void queue_mgr_settled(struct queue_mgr *mgr, void (*done)(void *ctx), void *ctx)
 {
-    if (mgr->pending_writes == 0) {
+    if (mgr->pending_work == 0) {
         done(ctx);
         return;
     }

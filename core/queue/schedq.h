@@ -71,9 +71,6 @@ uint64_t schedq_refresh_at(struct schedq *q);
 
 struct retry_schedule schedq_retry(const struct schedq *q);
 
-/* One of mgr->pending_writes has ended. */
-void queue_write_done(struct queue_mgr *mgr);
-
 /* delay.c: frees every message that waits for its time. */
 void queue_drop_waiting(struct queue_mgr *mgr);
 /* delay.c: places a message by its due time, or promotes it. */

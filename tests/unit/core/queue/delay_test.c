@@ -114,7 +114,7 @@ static void a_message_at_rest_expires_with_its_envelope_in_the_record(void **sta
     queue_insert_found(&b.mgr, m, SLICE("quick.example"));
     queue_bench_advance_ms(&b, 0); /* reads it */
     assert_int_equal(b.mgr.counters.expired_count, 1);
-    assert_int_equal(b.mgr.pending_writes, 0);
+    assert_int_equal(b.mgr.pending_work, 0);
     assert_string_equal(queue_bench_records(&b),
                         "Expiration 551 5.4.7 Next delivery time would be 1m 1s after creation, "
                         "which exceeds max_age=1m []\n");

@@ -438,7 +438,7 @@ static void a_handler_that_waits_holds_nothing_up(void **state)
         queue_bench_advance_ms(&b, 2001);
     }
     assert_int_equal(b.promoted_count, 200);
-    assert_int_equal(b.mgr.pending_writes, 0);
+    assert_int_equal(b.mgr.pending_work, 0);
 }
 
 static void note_settled(void *ctx)
@@ -568,7 +568,7 @@ static void what_waits_to_be_asked_about_rests_in_a_drain(void **state)
         queue_bench_advance_ms(&b, 5001);
     }
     assert_int_equal(b.promoted_count, 0);
-    assert_int_equal(b.mgr.pending_writes, 0);
+    assert_int_equal(b.mgr.pending_work, 0);
     assert_int_equal(schedq_find(&b.mgr, SLICE("b.example"))->message_count, 0);
 }
 

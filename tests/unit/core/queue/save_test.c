@@ -217,7 +217,7 @@ static void what_cannot_be_written_is_still_delivered_when_due(void **state)
     }
     assert_int_equal(b.promoted_count, 1);
     assert_int_equal(b.mgr.unsaved_count, 1);
-    assert_int_equal(b.mgr.pending_writes, 0);
+    assert_int_equal(b.mgr.pending_work, 0);
     assert_false(queue_may_defer(&b.mgr, 1)); /* no more of these while writes fail */
     assert_ptr_equal(queue_bench_take(&b), m);
     queue_retry(&b.mgr, m, &attempted);
