@@ -76,9 +76,11 @@ static void rebind_ask(struct queue_rebind *r)
         dlist_push(&q->inserts, &r->insert.link);
         return;
     }
+    queue_work_begin(mgr); /* as in schedq_resolved() */
     rebind_adopted(r);
     rebind_end(r, true, SLICE(""));
     queue_place(mgr, m);
+    queue_work_end(mgr);
 }
 
 static void rebind_to_null(struct queue_rebind *r)

@@ -284,8 +284,10 @@ void schedq_resolved(struct schedq *q, struct slice why)
             schedq_leave(m);
             ins->done(ins, false, slice_str(q->why));
         } else {
+            queue_work_begin(mgr); /* done() may end its own before the message has its place */
             ins->done(ins, true, SLICE(""));
             queue_place(mgr, m);
+            queue_work_end(mgr);
         }
     }
     while ((node = dlist_pop(&q->messages)) != NULL) {

@@ -317,6 +317,41 @@ static void what_the_policy_wants_saved_is_stored_on_the_way(void **state)
     queue_discard(&b.mgr, m);
 }
 
+static void rebind_was_the_last_work(struct queue_rebind *r, bool ok, struct slice why)
+{
+    rebind_done(r, ok, why);
+    queue_work_end(&b.mgr);
+}
+
+static void note_unsaved(void *ctx)
+{
+    *(uint32_t *)ctx = b.mgr.unsaved_count;
+}
+
+static void a_drain_waits_until_its_new_queue_has_written_it(void **state)
+{
+    struct message *m = queue_bench_message(&b, "user@b.example");
+    uint32_t unsaved_in_the_end = UINT32_MAX;
+    struct queue_insert ins = {0};
+    struct asked a = {0};
+    struct slice why;
+
+    (void)state;
+    queue_defer(&b.mgr, m);
+    assert_int_equal(queue_insert(&b.mgr, m, QUEUE_DEFERRED_SMTP, &ins, &why), QUEUE_TAKEN);
+    queue_work_begin(&b.mgr);
+    rebind(&a, m, "slow.example");
+    a.rebind.done = rebind_was_the_last_work;
+    queue_mgr_drain(&b.mgr);
+    queue_mgr_settled(&b.mgr, note_unsaved, &unsaved_in_the_end);
+    queue_bench_advance_ms(&b, 5100);
+    queue_bench_advance_ms(&b, 100);
+    assert_true(a.ok);
+    injected = NULL;
+    assert_int_equal(unsaved_in_the_end, 0);
+    assert_int_equal(live_count(), 1);
+}
+
 #define ON_QUEUE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -332,6 +367,7 @@ int main(void)
         ON_QUEUE(it_waits_for_a_queue_that_is_being_asked_for),
         ON_QUEUE(who_cannot_wait_gets_it_back),
         ON_QUEUE(what_the_policy_wants_saved_is_stored_on_the_way),
+        ON_QUEUE(a_drain_waits_until_its_new_queue_has_written_it),
     };
     return cmocka_run_group_tests_name("core/queue/rebind", tests, NULL, NULL);
 }
