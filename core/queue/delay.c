@@ -268,6 +268,10 @@ void queue_promote_now(struct queue_mgr *mgr, struct message *m)
 {
     const struct schedq *q = m->owner;
 
+    if ((m->flags & MESSAGE_UNSAVED) != 0 && (m->flags & MESSAGE_SAVE) != 0) {
+        queue_save_promoting(mgr, m);
+        return;
+    }
     mgr->counters.promoted_count++;
     if (q->injects && mgr->injector != NULL) {
         mgr->injector->inject(mgr->injector_ctx, m);
@@ -278,7 +282,9 @@ void queue_promote_now(struct queue_mgr *mgr, struct message *m)
 
 static void promote_asking(struct queue_mgr *mgr, struct message *m)
 {
-    if (!mgr->draining && queue_event_heard(mgr, VM_HOOK_throttle_insert_ready_queue)) {
+    if (mgr->draining) { /* a rate was asked about meanwhile */
+        queue_rest(mgr, m);
+    } else if (queue_event_heard(mgr, VM_HOOK_throttle_insert_ready_queue)) {
         queue_event_promote(mgr, m);
     } else {
         queue_promote_now(mgr, m);

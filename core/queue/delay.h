@@ -7,7 +7,7 @@
 
 #include "core/queue/schedq.h"
 
-/* After throttle_insert_ready_queue. */
+/* After throttle_insert_ready_queue, while nothing drains. */
 void queue_promote_now(struct queue_mgr *mgr, struct message *m);
 /* After requeue_message: delay, expiry, the wait. */
 void queue_requeue_now(struct queue_mgr *mgr, struct message *m, const struct queue_requeue *how);

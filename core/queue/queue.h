@@ -176,7 +176,8 @@ void queue_reinsert(struct queue_mgr *mgr, struct message *m, enum insert_reason
 /* ---- for the promoter ---- */
 
 /* Writes attempts, due time and, where they changed, envelope and metadata to the spool. The
- * message may be freed right after. */
+ * message may be freed right after, unless it is in memory alone: then nothing happens here, and
+ * it is written whole when it has to wait. */
 void queue_save_state(struct queue_mgr *mgr, struct message *m);
 
 struct schedq *message_queue(const struct message *m);

@@ -13,6 +13,7 @@ struct message_save {
     struct buf blob;
     struct queue_mgr *mgr;
     struct message *m;
+    bool promotes; /* nothing keeps it from being promoted afterwards */
 };
 
 /* ---- what is unsaved ---- */
@@ -95,6 +96,7 @@ static void save_succeeded(struct message_save *s)
 {
     struct queue_mgr *mgr = s->mgr;
     struct spool_ref ref = s->record.ref;
+    bool promotes = s->promotes && !mgr->draining;
     struct message *m = save_end(s);
 
     if (mgr->save_fails) {
@@ -106,7 +108,11 @@ static void save_succeeded(struct message_save *s)
     m->flags |= MESSAGE_SPOOLED;
     m->content->envelope_dirty = false;
     m->content->data_dirty = false;
-    queue_saved(mgr, m);
+    if (promotes) {
+        queue_promote_now(mgr, m);
+    } else {
+        queue_saved(mgr, m);
+    }
     queue_work_end(mgr);
 }
 
@@ -181,27 +187,44 @@ static void save_again(struct timer *t)
     struct queue_mgr *mgr = s->mgr;
 
     if (queue_is_due(mgr, s->m)) { /* what leaves needs no room on the disk */
+        bool promotes = s->promotes;
         struct message *m = save_end(s);
 
-        queue_promote(mgr, m);
+        if (promotes) { /* rate and policy have let it pass */
+            queue_promote_now(mgr, m);
+        } else {
+            queue_promote(mgr, m);
+        }
         queue_work_end(mgr);
     } else {
         save_put(s);
     }
 }
 
-void queue_save(struct queue_mgr *mgr, struct message *m)
+static void save_begin(struct queue_mgr *mgr, struct message *m, bool promotes)
 {
     struct message_save *s = MEM_NEW(struct message_save);
 
     MUST((m->flags & MESSAGE_UNSAVED) != 0 && m->owner != NULL);
     s->mgr = mgr;
     s->m = m;
+    s->promotes = promotes;
     s->again.fn = save_again;
     s->put.done = save_done;
     queue_work_begin(mgr);
     dlist_push(&mgr->saves, &s->link);
     save_put(s);
+}
+
+void queue_save(struct queue_mgr *mgr, struct message *m)
+{
+    save_begin(mgr, m, false);
+}
+
+void queue_save_promoting(struct queue_mgr *mgr, struct message *m)
+{
+    m->flags &= (uint8_t)~MESSAGE_SAVE; /* if it cannot be written it goes as it is */
+    save_begin(mgr, m, true);
 }
 
 /* ---- the end ---- */

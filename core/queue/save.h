@@ -15,6 +15,8 @@
 
 /* The message's content is loaded and not in the spool. queue_saved() goes on with it. */
 void queue_save(struct queue_mgr *mgr, struct message *m);
+/* The same for one that the policy wants saved on its way out: queue_promote_now() goes on. */
+void queue_save_promoting(struct queue_mgr *mgr, struct message *m);
 /* Fills a put with a message that is not in the spool, for this queue; `blob` keeps the bytes and
  * `put->done` is the caller's. */
 void save_stage(const struct message *m, struct slice queue, struct buf *blob,

@@ -572,6 +572,154 @@ static void what_waits_to_be_asked_about_rests_in_a_drain(void **state)
     assert_int_equal(schedq_find(&b.mgr, SLICE("b.example"))->message_count, 0);
 }
 
+/* ---- what is in memory alone: deferred_spool ---- */
+
+/* A message of deferred_spool in b.example that has been promoted once. */
+static struct message *promoted_unsaved(void)
+{
+    struct message *m = queue_bench_message(&b, "user@b.example");
+
+    m->size = (uint32_t)message_data_size(m);
+    queue_defer(&b.mgr, m);
+    schedq_join(schedq_get(&b.mgr, SLICE("b.example")), m);
+    return m;
+}
+
+static struct spool_counters spooled(void)
+{
+    struct spool_counters c;
+
+    spool_counters(b.spool, &c);
+    return c;
+}
+
+static void a_drain_waits_for_the_handler_and_then_for_the_write(void **state)
+{
+    bool settled = false;
+
+    (void)state;
+    open_with("kumo.on('requeue_message', function(msg) kumo.sleep(2) end)");
+    queue_retry(&b.mgr, promoted_unsaved(), &attempted);
+    queue_mgr_drain(&b.mgr);
+    queue_mgr_settled(&b.mgr, note_settled, &settled);
+    queue_bench_advance_ms(&b, 1900);
+    assert_false(settled);
+    assert_int_equal(spooled().put_count, 0);
+    queue_bench_advance_ms(&b, 200);
+    queue_bench_advance_ms(&b, 100);
+    assert_true(settled);
+    assert_int_equal(spooled().live_record_count, 1);
+    assert_int_equal(b.mgr.unsaved_count, 0);
+    assert_int_equal(schedq_find(&b.mgr, SLICE("b.example"))->message_count, 0);
+}
+
+static void a_cut_writes_what_handlers_hold(void **state)
+{
+    bool settled = false;
+
+    (void)state;
+    open_with("kumo.on('throttle_insert_ready_queue', function(msg) kumo.sleep(3600) end)\n"
+              "kumo.on('requeue_message', function(msg) kumo.sleep(3600) end)");
+    queue_retry(&b.mgr, promoted_unsaved(), &attempted);
+    queue_reinsert(&b.mgr, promoted_unsaved(), INSERT_READY_QUEUE_WAS_REAPED);
+    queue_mgr_drain(&b.mgr);
+    queue_mgr_settled(&b.mgr, note_settled, &settled);
+    queue_bench_advance_ms(&b, 100);
+    assert_false(settled);
+    assert_int_equal(spooled().put_count, 0);
+    queue_mgr_cut(&b.mgr);
+    assert_false(settled);
+    queue_bench_advance_ms(&b, 100);
+    assert_true(settled);
+    assert_int_equal(spooled().live_record_count, 2);
+    assert_int_equal(b.mgr.unsaved_count, 0);
+    assert_int_equal(b.promoted_count, 0);
+}
+
+static void a_move_needs_no_write(void **state)
+{
+    struct message *m;
+
+    (void)state;
+    open_with("kumo.on('requeue_message', function(msg) msg:set_meta('queue', 'c.example') end)");
+    m = promoted_unsaved();
+    queue_retry(&b.mgr, m, &attempted);
+    turn();
+    assert_ptr_equal(queue_bench_take(&b), m);
+    assert_in_queue(m, "c.example");
+    assert_int_equal(spooled().put_count, 0);
+    assert_int_equal(b.mgr.unsaved_count, 1);
+    queue_discard(&b.mgr, m);
+    assert_int_equal(b.mgr.unsaved_bytes, 0);
+}
+
+static void a_move_to_a_queue_where_it_waits_writes_it_whole(void **state)
+{
+    const struct message_content *c;
+    struct message *m;
+
+    (void)state;
+    open_with("kumo.on('requeue_message', function(msg)\n"
+              "  msg:set_meta('queue', 'c.example')\n"
+              "  msg:set_data('other\\r\\n\\r\\ntext\\r\\n')\n"
+              "  msg:set_scheduling{first_attempt='2023-11-15T00:00:00Z'}\n"
+              "end)");
+    m = promoted_unsaved();
+    queue_retry(&b.mgr, m, &attempted);
+    queue_bench_advance_ms(&b, 100);
+    assert_int_equal(b.promoted_count, 0);
+    assert_int_equal(b.mgr.waiting_count, 1);
+    assert_int_equal(m->flags & (MESSAGE_SPOOLED | MESSAGE_UNSAVED), MESSAGE_SPOOLED);
+    assert_in_queue(m, "c.example");
+    c = read_back(m);
+    assert_meta(m, "queue", "\"c.example\"");
+    assert_non_null(c->schedule);
+    buf_clear(&b.text);
+    message_data_put(m, &b.text);
+    buf_char(&b.text, '\0');
+    assert_string_equal(b.text.ptr, "other\r\n\r\ntext\r\n");
+    assert_int_equal(b.mgr.unsaved_bytes, 0);
+}
+
+static void what_is_moved_in_a_drain_is_written(void **state)
+{
+    bool settled = false;
+
+    (void)state;
+    open_with("kumo.on('requeue_message', function(msg)\n"
+              "  kumo.sleep(1) msg:set_meta('queue', 'broken.example')\n"
+              "end)");
+    queue_retry(&b.mgr, promoted_unsaved(), &attempted);
+    queue_mgr_drain(&b.mgr);
+    queue_mgr_settled(&b.mgr, note_settled, &settled);
+    for (uint32_t n = 0; n < 12 && !settled; n++) {
+        queue_bench_advance_ms(&b, 100);
+    }
+    assert_true(settled);
+    assert_int_equal(spooled().live_record_count, 1);
+    assert_int_equal(b.mgr.unsaved_count, 0);
+}
+
+static void msg_save_writes_it_before_it_goes_on(void **state)
+{
+    struct message *m;
+
+    (void)state;
+    open_with("kumo.on('throttle_insert_ready_queue', function(msg)\n"
+              "  msg:set_meta('x_asked', (msg:get_meta('x_asked') or 0) + 1)\n"
+              "  msg:save()\n"
+              "end)");
+    m = promoted_unsaved();
+    queue_reinsert(&b.mgr, m, INSERT_READY_QUEUE_WAS_REAPED);
+    assert_int_equal(b.promoted_count, 0);
+    queue_bench_advance_ms(&b, 100);
+    assert_ptr_equal(queue_bench_take(&b), m);
+    assert_int_equal(spooled().live_record_count, 1);
+    assert_int_equal(b.mgr.unsaved_count, 0);
+    assert_meta(m, "x_asked", "1");
+    queue_discard(&b.mgr, m);
+}
+
 #define ON_QUEUE(test) cmocka_unit_test_teardown(test, tear_down)
 
 int main(void)
@@ -602,6 +750,12 @@ int main(void)
         ON_QUEUE(what_was_found_goes_where_it_is_sent),
         ON_QUEUE(what_names_no_queue_expires),
         ON_QUEUE(what_waits_to_be_asked_about_rests_in_a_drain),
+        ON_QUEUE(a_drain_waits_for_the_handler_and_then_for_the_write),
+        ON_QUEUE(a_cut_writes_what_handlers_hold),
+        ON_QUEUE(a_move_needs_no_write),
+        ON_QUEUE(a_move_to_a_queue_where_it_waits_writes_it_whole),
+        ON_QUEUE(what_is_moved_in_a_drain_is_written),
+        ON_QUEUE(msg_save_writes_it_before_it_goes_on),
     };
     return cmocka_run_group_tests_name("core/queue/event", tests, NULL, NULL);
 }
