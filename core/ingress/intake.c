@@ -415,7 +415,7 @@ static void intake_next_item(struct intake *it)
         it->item_next++;
     }
     it->item_next = 0;
-    intake_store(it);
+    intake_judge(it);
 }
 
 void intake_begin(struct session *s)

@@ -61,10 +61,11 @@ struct intake {
 };
 
 void intake_free(struct intake **ip);
-/* intake_store.c: everything is judged; store, record, queue, answer. */
-void intake_store(struct intake *it);
+/* intake_judge.c: names and judges every message; then intake_resolve(). */
+void intake_judge(struct intake *it);
 /* intake_resolve.c: waits for the configs of all queues; then intake_write(). */
 void intake_resolve(struct intake *it);
+/* intake_store.c: everything is judged; store, record, queue, answer. */
 void intake_write(struct intake *it);
 /* Calls fn at the deadline, unless patience is cancelled before. */
 void intake_wait(struct intake *it, timer_fn *fn);
