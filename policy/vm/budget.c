@@ -38,6 +38,11 @@ static NORETURN void budget_exceeded(lua_State *L)
 
 static void budget_hook(lua_State *L, lua_Debug *ar)
 {
+    struct buf *at = &vm_state_of(L)->stopped_at;
+
+    if (at->len == 0 && lua_getinfo(L, "Sl", ar) != 0 && ar->currentline >= 0) {
+        source_position_put(at, ar->source, ar->currentline);
+    }
     budget_exceeded(L);
 }
 
@@ -132,6 +137,24 @@ static void run_set(struct vm_budget *b, uint64_t run, struct vm_state *st)
     atomic_signal_fence(memory_order_seq_cst);
     atomic_store_explicit(&b->run_now, run, memory_order_relaxed);
     atomic_signal_fence(memory_order_seq_cst);
+}
+
+void budget_begin(struct vm_budget *b, struct vm_state *st, uint64_t budget_ms)
+{
+    *b = (struct vm_budget){.budget_ns = budget_ms * 1000000u};
+    budget_make(b);
+    run_set(b, 1, st);
+    if (b->made) {
+        budget_arm(b);
+    }
+}
+
+/* A signal of this thread arrives on its way back from the call that deletes the timer at the
+ * latest, so nothing refers to b afterwards. */
+void budget_end(struct vm_budget *b)
+{
+    run_set(b, 0, NULL);
+    budget_close(b);
 }
 
 void budget_enter(struct vm_state *st, struct vm_budget_frame *outer)

@@ -216,6 +216,9 @@ static bool call_was_stopped(struct vm_call *c)
         buf_printf(&c->text, "event handler %.*s used more than its budget of %s",
                    SLICE_ARG(buf_slice(&st->current->name)),
                    st->instructions_max != 0 ? "instructions" : "CPU time");
+        if (st->stopped_at.len > 0) {
+            buf_printf(&c->text, " at %.*s", SLICE_ARG(buf_slice(&st->stopped_at)));
+        }
     } else if (st->out_of_memory) {
         c->vm->counters.killed_count++;
         buf_clear(&c->text);

@@ -244,6 +244,36 @@ bool state_call(struct vm_state *st, lua_CFunction fn, void *arg, struct buf *wh
     return rc == 0;
 }
 
+/* The main chunk on a budget of its own, as it may read files and build tables. */
+static bool state_load(struct vm_state *st, const struct vm_limits *limits, struct buf *why)
+{
+    uint64_t budget_ms =
+        limits->load_budget_ms != 0 ? limits->load_budget_ms : VM_LOAD_BUDGET_DEFAULT_MS;
+    size_t start = why->len;
+    struct vm_budget budget;
+    bool ok;
+
+    st->loading = true;
+    if (st->instructions_max != 0) {
+        ok = state_call(st, state_evaluate, NULL, why);
+    } else {
+        budget_begin(&budget, st, budget_ms);
+        ok = state_call(st, state_evaluate, NULL, why);
+        budget_end(&budget);
+    }
+    st->loading = false;
+    if (st->interrupted) { /* even if the chunk caught the error it got for it */
+        why->len = start;
+        if (st->stopped_at.len > 0) {
+            buf_printf(why, "%.*s: ", SLICE_ARG(buf_slice(&st->stopped_at)));
+        }
+        buf_printf(why, "the policy used more than its budget of CPU time while it was loaded "
+                        "(%llu ms)", (unsigned long long)budget_ms);
+        ok = false;
+    }
+    return ok;
+}
+
 static void state_set_mode(struct vm_state *st)
 {
     if (st->instructions_max != 0) {
@@ -270,12 +300,10 @@ struct vm_state *state_new(struct vm *vm, struct policy *policy, const struct vm
         return NULL;
     }
     state_set_mode(st);
-    st->loading = true;
-    if (!state_call(st, state_evaluate, NULL, why)) {
+    if (!state_load(st, limits, why)) {
         state_free(&st);
         return NULL;
     }
-    st->loading = false;
     state_thread_renew(st);
     return st;
 }
@@ -297,6 +325,7 @@ void state_free(struct vm_state **stp)
     events_free(st);
     buf_free(&st->scratch);
     buf_free(&st->scratch2);
+    buf_free(&st->stopped_at);
     buf_free(&st->raising);
     buf_free(&st->source);
     buf_free(&st->file);

@@ -70,6 +70,7 @@ struct vm_limits {
     uint32_t states_max;        /* per shard; calls beyond wait their turn */
     uint64_t state_bytes_max;   /* memory of one state */
     uint64_t handler_budget_ms; /* CPU time of one handler between suspensions */
+    uint64_t load_budget_ms;      /* CPU time of the policy's main chunk */
     /* When set, VM instructions are counted instead of time, nothing is compiled, and os.time,
      * os.clock and math.random come from the ring: for runs that must repeat exactly. */
     uint64_t handler_budget_instructions;
@@ -78,6 +79,7 @@ struct vm_limits {
 #define VM_STATES_DEFAULT 64u
 #define VM_STATE_BYTES_DEFAULT (UINT64_C(256) << 20)
 #define VM_BUDGET_DEFAULT_MS 5000u
+#define VM_LOAD_BUDGET_DEFAULT_MS 60000u
 
 /* ---- loading: on the main thread, before shards run ---- */
 

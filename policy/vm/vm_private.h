@@ -95,6 +95,7 @@ struct vm_state {
     bool doomed;       /* destroyed instead of given back */
     bool out_of_memory;
     volatile sig_atomic_t interrupted; /* set by the budget's signal */
+    struct buf stopped_at; /* "PATH:LINE" where that was seen first; empty: nowhere in Lua */
     uint64_t instructions, instructions_max;
 
     struct hmap events; /* struct vm_event */
@@ -217,6 +218,9 @@ struct vm_budget_frame {
 void budget_enter(struct vm_state *st, struct vm_budget_frame *outer);
 void budget_leave(struct vm_state *st, const struct vm_budget_frame *outer);
 void budget_close(struct vm_budget *b);
+/* One run with a budget of its own, which no vm has to stand behind. */
+void budget_begin(struct vm_budget *b, struct vm_state *st, uint64_t budget_ms);
+void budget_end(struct vm_budget *b);
 /* From now on every instruction of the state raises. Safe at any moment. */
 void budget_stop(struct vm_state *st);
 

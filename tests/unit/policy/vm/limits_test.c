@@ -1,4 +1,6 @@
 /* Handlers that do not end, or take all the memory, are stopped; the vm goes on. */
+#include <stdlib.h>
+
 #include "tests/unit/policy/vm/vm_bench.h"
 
 struct row {
@@ -66,6 +68,35 @@ static void endless_handlers_end_when_their_instructions_are_used(void **state)
 {
     check_endless(&(struct vm_limits){.handler_budget_instructions = 1000000},
                   "budget of instructions");
+}
+
+/* The policy loads once before there is a vm, and again in each state of the vm. */
+static void a_main_chunk_that_does_not_end_is_an_error_with_its_line(void **state)
+{
+    static const char *const loops[] = {
+        "while true do end", "while true do pcall(function() while true do end end) end"};
+
+    for (size_t i = 0; i < ARRAY_COUNT(loops); i++) {
+        struct vm_bench b;
+        struct buf source = {0};
+
+        vm_bench_init(&b);
+        b.limits.load_budget_ms = 20;
+        buf_printf(&source, "local kumo = require 'kumo'\nif os.getenv('RINGPOST_TEST_LOOP') then\n"
+                            "%s\nend", loops[i]);
+        buf_char(&source, '\0');
+        vm_bench_load(&b, source.ptr);
+        vm_close(&b.vm);
+        buf_clear(&b.why);
+        assert_int_equal(setenv("RINGPOST_TEST_LOOP", "1", 1), 0);
+        assert_false(vm_open(&b.shard, b.policy, &b.limits, &b.vm, &b.why));
+        assert_int_equal(unsetenv("RINGPOST_TEST_LOOP"), 0);
+        buf_char(&b.why, '\0');
+        assert_non_null(strstr(b.why.ptr, ":3: the policy used more than its budget of CPU time"));
+        assert_true(vm_open(&b.shard, b.policy, &b.limits, &b.vm, &b.why));
+        vm_bench_close(&b);
+        buf_free(&source);
+    }
 }
 
 static void the_budget_is_for_one_call_not_for_all(void **state)
@@ -169,6 +200,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(endless_handlers_end_when_their_cpu_time_is_used),
         cmocka_unit_test(endless_handlers_end_when_their_instructions_are_used),
+        cmocka_unit_test(a_main_chunk_that_does_not_end_is_an_error_with_its_line),
         cmocka_unit_test(the_budget_is_for_one_call_not_for_all),
         cmocka_unit_test(greedy_handlers_end_when_their_memory_is_used),
         cmocka_unit_test(a_pattern_that_backtracks_without_end_is_refused),
