@@ -29,7 +29,11 @@ def warm_up(relay, messages, port, sink_port, send, make_sink):
         finally:
             sink.kill()
         if machine.tree_bytes(relay.spool) == before:
-            return
+            break
+    written = None
+    while written != relay.written_bytes():  # files are filled in the background
+        written = relay.written_bytes()
+        time.sleep(1)
 
 
 def relay_once(place, relay, messages, size, send, make_sink, warm=False):
