@@ -14,12 +14,13 @@ def say(text):
 
 
 # Loads before the measured one, until the spool has all the files that this load wants.
-WARM_LOADS_MAX = 6
+WARM_LOADS_MAX = 8
 
 
 def warm_up(relay, messages, port, sink_port, send, make_sink):
     """A spool fills its files with zeros once and then writes them over and over: what is told is
     that second state, in which it spends its life."""
+    steady = 0
     for _ in range(WARM_LOADS_MAX):
         before = machine.tree_bytes(relay.spool)
         sink = make_sink(sink_port)
@@ -28,7 +29,8 @@ def warm_up(relay, messages, port, sink_port, send, make_sink):
             sink.wait(max(120.0, messages / 50))
         finally:
             sink.kill()
-        if machine.tree_bytes(relay.spool) == before:
+        steady = steady + 1 if machine.tree_bytes(relay.spool) == before else 0
+        if steady == 2:
             break
     written = None
     while written != relay.written_bytes():  # files are filled in the background
