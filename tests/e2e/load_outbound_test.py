@@ -103,7 +103,7 @@ PATIENT = (never_answers, reads_byte_by_byte, answers_without_end, answers_line_
 # What becomes of a message under timeouts of two seconds.
 ENDS = {
     never_answers: "TransientFailure .*Timed Out waiting 2s for response to initial banner",
-    reads_byte_by_byte: "TransientFailure .*Timed Out waiting 2s",
+    reads_byte_by_byte: "TransientFailure .*Timed Out (waiting 2s|sending message payload)",
     answers_without_end: "TransientFailure .*Timed Out waiting 2s for response to initial banner",
     answers_line_by_line: "TransientFailure .*Timed Out waiting 2s for response to initial banner",
     endless_line: "TransientFailure .*(?i:too long)",
