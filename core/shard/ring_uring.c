@@ -12,11 +12,6 @@
 /* user_data below this names a completion of the backend's own; ops are pointers above it. */
 enum { UD_WAKE = 0, UD_WORKER_BELL = 1, UD_OWN_MAX = 16 };
 
-/* What waiting for company may cost, and when it pays (docs/decisions/0007-gathering.md). */
-#define GATHER_NS 200000u
-#define GATHER_LOAD 2u /* completions in one turn that are load */
-#define GATHER_COUNT 64u
-
 static struct uring *uring_of(struct ring *ring)
 {
     return ring->state;
@@ -273,7 +268,6 @@ static void uring_submit_op(struct ring *ring, struct ring_op *op)
         op->len = uring_sockaddr(op->ptr, addr);
         op->ptr = addr;
     }
-    u->prompt_count += op->kind == RING_SEND || op->kind == RING_SENDMSG;
     uring_prepare(u, op);
 }
 
@@ -368,43 +362,11 @@ static void collect(struct ring *ring, struct uring *u)
     }
 }
 
-/* Submits, and sleeps until `count` completions are there or the time is over. */
-static void wait_for(struct uring *u, unsigned count, uint64_t timeout_ns)
-{
-    int res;
-
-    if (timeout_ns == 0) {
-        res = io_uring_submit_and_get_events(&u->io);
-    } else if (timeout_ns == UINT64_MAX) {
-        res = io_uring_submit_and_wait(&u->io, count);
-    } else {
-        struct __kernel_timespec ts = {.tv_sec = (long long)(timeout_ns / 1000000000u),
-                                       .tv_nsec = (long long)(timeout_ns % 1000000000u)};
-        struct io_uring_cqe *cqe;
-
-        res = io_uring_submit_and_wait_timeout(&u->io, &cqe, count, &ts, NULL);
-    }
-    MUST(res >= 0 || res == -EINTR || res == -ETIME || res == -EAGAIN || res == -EBUSY);
-}
-
-/* Sends complete as they are submitted: a turn for them alone would find nothing to do. And under
- * load a turn for each few completions costs more than to wait a moment for more of them. */
-static bool gathered(struct uring *u, uint64_t timeout_ns)
-{
-    unsigned more = u->load >= GATHER_LOAD ? GATHER_COUNT : 1;
-
-    if (timeout_ns <= GATHER_NS || u->prompt_count + more == 1) {
-        return false;
-    }
-    wait_for(u, u->prompt_count + more, GATHER_NS);
-    return io_uring_cq_ready(&u->io) > 0;
-}
-
 static void uring_wait(struct ring *ring, uint64_t timeout_ns)
 {
     struct uring *u = uring_of(ring);
     bool more = u->finished_count > 0 || u->work_left;
-    uint32_t before = ring->event_count;
+    int res;
 
     for (uint32_t k = 0; k < RING_GROUP_COUNT; k++) {
         more |= starved_resume(u, &u->groups[k]);
@@ -412,13 +374,19 @@ static void uring_wait(struct ring *ring, uint64_t timeout_ns)
     if (more) {
         timeout_ns = 0;
     }
-    if (!gathered(u, timeout_ns)) {
-        wait_for(u, 1, timeout_ns);
+    if (timeout_ns == 0) {
+        res = io_uring_submit_and_get_events(&u->io);
+    } else if (timeout_ns == UINT64_MAX) {
+        res = io_uring_submit_and_wait(&u->io, 1);
+    } else {
+        struct __kernel_timespec ts = {.tv_sec = (long long)(timeout_ns / 1000000000u),
+                                       .tv_nsec = (long long)(timeout_ns % 1000000000u)};
+        struct io_uring_cqe *cqe;
+
+        res = io_uring_submit_and_wait_timeout(&u->io, &cqe, 1, &ts, NULL);
     }
+    MUST(res >= 0 || res == -EINTR || res == -ETIME || res == -EAGAIN || res == -EBUSY);
     collect(ring, u);
-    u->load = ring->event_count - before;
-    u->load -= u->prompt_count < u->load ? u->prompt_count : u->load;
-    u->prompt_count = 0;
 }
 
 static void uring_wake(struct ring *ring, struct ring *target)

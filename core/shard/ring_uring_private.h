@@ -29,8 +29,6 @@ struct uring {
     uint64_t random_state[2];
     struct ring_workers *workers; /* NULL until the first ring_work() */
     uint64_t worker_bell;         /* the eventfd's counter is read into this */
-    uint32_t prompt_count; /* sends of this turn: complete when submitted, as a rule */
-    uint32_t load;         /* other completions of the last turn */
     bool worker_bell_armed;
     bool work_left; /* finished work that did not fit the last turn */
     bool enabled;
