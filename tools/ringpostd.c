@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/base/duration.h"
+#include "core/base/mem.h"
 #include "core/daemon/daemon.h"
 
 #define VERSION "2026.11.22-ringpost"
@@ -78,6 +79,8 @@ int main(int argc, char **argv)
         .version = VERSION,
     };
     int c;
+
+    mem_setup();
 
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (c) {

@@ -1,11 +1,26 @@
 #include "core/base/mem.h"
 
 #include <malloc.h>
+#include <mimalloc.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/base/check.h"
+
+/* Sanitizer builds and unit tests are linked with another allocator. */
+#pragma weak mi_collect
+#pragma weak mi_option_set
+
+#define KEEP_FREED_MS 1000
+
+void mem_setup(void)
+{
+    if (mi_option_set != NULL) {
+        mi_option_set(mi_option_decommit_delay, KEEP_FREED_MS);
+        mi_option_set(mi_option_segment_decommit_delay, KEEP_FREED_MS);
+    }
+}
 
 void *mem_take(size_t size)
 {
@@ -59,5 +74,9 @@ void mem_give(void *ptr)
 
 void mem_purge(void)
 {
-    (void)malloc_trim(0);
+    if (mi_collect != NULL) {
+        mi_collect(true);
+    } else {
+        (void)malloc_trim(0);
+    }
 }
