@@ -3,9 +3,11 @@
  *
  * In production a timer counts the CPU time of the shard's thread and sends that thread a signal;
  * its handler sets a hook on the state that runs, and LuaJIT (built with hook checks in compiled
- * code) leaves whatever loop it is in. The timer is armed at most once per budget, not once per
- * call, so a handler is ended after one to two budgets. The hook stays: a handler that catches
- * the error gets it again at its next instruction.
+ * code) leaves whatever loop it is in. The timer is armed at most once per tick, a quarter of the
+ * budget, not once per call, so a handler is ended after one to one and a quarter budgets. The
+ * hook stays: a handler that catches the error gets it again at its next instruction. Ticks go on
+ * until the run is over: a signal that came while LuaJIT itself was changing how it dispatches
+ * may have had no effect, and is made up for by the next one.
  *
  * A run that must repeat exactly counts instructions instead.
  */
@@ -19,6 +21,7 @@
 #endif
 
 #define INSTRUCTIONS_STEP 1000
+#define TICKS_PER_BUDGET 4u
 
 static int budget_signal(void)
 {
@@ -49,6 +52,8 @@ static void budget_hook(lua_State *L, lua_Debug *ar)
 void budget_stop(struct vm_state *st)
 {
     if (st->L != NULL) {
+        /* Without the step through none, LuaJIT takes a hook it has for one that works. */
+        (void)lua_sethook(st->L, NULL, 0, 0);
         (void)lua_sethook(st->L, budget_hook, LUA_MASKCOUNT, 1);
     }
 }
@@ -67,14 +72,21 @@ static void instruction_hook(lua_State *L, lua_Debug *ar)
 
 static void budget_arm(struct vm_budget *b)
 {
+    uint64_t tick_ns = b->budget_ns / TICKS_PER_BUDGET;
     struct itimerspec when = {
-        .it_value = {.tv_sec = (time_t)(b->budget_ns / 1000000000u),
-                     .tv_nsec = (long)(b->budget_ns % 1000000000u)},
+        .it_value = {.tv_sec = (time_t)(tick_ns / 1000000000u),
+                     .tv_nsec = (long)(tick_ns % 1000000000u)},
     };
 
-    atomic_store_explicit(&b->run_armed, b->run_now, memory_order_relaxed);
     atomic_store_explicit(&b->armed, true, memory_order_relaxed);
     (void)timer_settime(b->timer, 0, &when, NULL);
+}
+
+/* The first tick of a run tells which one it is; it may be shorter than the others. */
+static void budget_count_from(struct vm_budget *b, uint64_t run)
+{
+    atomic_store_explicit(&b->run_counted, run, memory_order_relaxed);
+    atomic_store_explicit(&b->ticks, 0, memory_order_relaxed);
 }
 
 /* Async-signal: runs on the thread whose time was used up, at any instruction of it. */
@@ -91,12 +103,14 @@ static void budget_elapsed(int sig, siginfo_t *info, void *context)
     if (run == 0) {
         return;
     }
-    if (run != atomic_load_explicit(&b->run_armed, memory_order_relaxed)) {
-        budget_arm(b); /* a later run: it has its own budget */
-        return;
+    if (run != atomic_load_explicit(&b->run_counted, memory_order_relaxed)) {
+        budget_count_from(b, run); /* a later run: it has its own budget */
+    } else if (atomic_fetch_add_explicit(&b->ticks, 1, memory_order_relaxed) + 1 >=
+               TICKS_PER_BUDGET) {
+        st->interrupted = 1;
+        budget_stop(st);
     }
-    st->interrupted = 1;
-    budget_stop(st);
+    budget_arm(b);
 }
 
 void budget_close(struct vm_budget *b)
@@ -144,6 +158,7 @@ void budget_begin(struct vm_budget *b, struct vm_state *st, uint64_t budget_ms)
     *b = (struct vm_budget){.budget_ns = budget_ms * 1000000u};
     budget_make(b);
     run_set(b, 1, st);
+    budget_count_from(b, 1);
     if (b->made) {
         budget_arm(b);
     }
@@ -177,6 +192,7 @@ void budget_enter(struct vm_state *st, struct vm_budget_frame *outer)
     }
     run_set(b, ++b->run_last, st);
     if (!atomic_load_explicit(&b->armed, memory_order_relaxed) && b->made) {
+        budget_count_from(b, b->run_last);
         budget_arm(b);
     }
 }

@@ -205,7 +205,8 @@ struct vm_budget {
     uint64_t budget_ns;
     uint64_t run_last;             /* numbers runs */
     _Atomic uint64_t run_now;      /* the innermost run, 0 outside */
-    _Atomic uint64_t run_armed;    /* the run that the timer was armed for */
+    _Atomic uint64_t run_counted;  /* the run whose ticks are counted */
+    _Atomic uint32_t ticks;        /* that it has used up */
     _Atomic bool armed;
     struct vm_state *_Atomic state;
 };

@@ -1,5 +1,6 @@
 /* Handlers that do not end, or take all the memory, are stopped; the vm goes on. */
 #include <stdlib.h>
+#include <time.h>
 
 #include "tests/unit/policy/vm/vm_bench.h"
 
@@ -114,6 +115,50 @@ static void the_budget_is_for_one_call_not_for_all(void **state)
     vm_bench_close(&b);
 }
 
+static uint64_t thread_cpu_ms(void)
+{
+    struct timespec now;
+
+    assert_int_equal(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now), 0);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* The timer runs already, for an earlier call, when the endless one begins. */
+static void an_endless_handler_takes_little_more_than_its_budget(void **state)
+{
+    struct vm_bench b;
+
+    vm_bench_init(&b);
+    b.limits.handler_budget_ms = 400;
+    vm_bench_load(&b, "local kumo = require 'kumo' kumo.on('ok', function() return 'ok' end) "
+                      "kumo.on('endless', function() while true do end end)");
+    assert_string_equal(vm_bench_say(&b, "ok"), "ok");
+    uint64_t begin_ms = thread_cpu_ms();
+
+    assert_non_null(strstr(vm_bench_say(&b, "endless"), "budget of CPU time"));
+    uint64_t used_ms = thread_cpu_ms() - begin_ms;
+
+    /* A quarter more, and what the kernel's clock ticks add to each of five. */
+    assert_in_range(used_ms, 399, 400 + 100 + 100);
+    vm_bench_close(&b);
+}
+
+/* A signal may come while LuaJIT changes its dispatch; whatever it does then, the loop ends. */
+static void loops_that_are_being_compiled_end_too(void **state)
+{
+    struct vm_bench b;
+
+    vm_bench_init(&b);
+    b.limits.handler_budget_ms = 1;
+    vm_bench_load(&b, "local kumo = require 'kumo' kumo.on('endless', function() while true do "
+                      "local f = (load or loadstring)('local n = 0 for i = 1, 100 do "
+                      "n = n + i end return n') f() end end)");
+    for (int i = 0; i < 100; i++) {
+        assert_non_null(strstr(vm_bench_say(&b, "endless"), "budget of CPU time"));
+    }
+    vm_bench_close(&b);
+}
+
 static const struct row greedy[] = {
     {"a table that grows", "local t = {} for i = 1, 1e9 do t[i] = {i} end"},
     {"a string that doubles", "local s = 'x' while true do s = s .. s end"},
@@ -202,6 +247,8 @@ int main(void)
         cmocka_unit_test(endless_handlers_end_when_their_instructions_are_used),
         cmocka_unit_test(a_main_chunk_that_does_not_end_is_an_error_with_its_line),
         cmocka_unit_test(the_budget_is_for_one_call_not_for_all),
+        cmocka_unit_test(an_endless_handler_takes_little_more_than_its_budget),
+        cmocka_unit_test(loops_that_are_being_compiled_end_too),
         cmocka_unit_test(greedy_handlers_end_when_their_memory_is_used),
         cmocka_unit_test(a_pattern_that_backtracks_without_end_is_refused),
         cmocka_unit_test(a_simulated_run_takes_time_and_chance_from_the_ring),
