@@ -32,7 +32,7 @@ kumo.on('get_queue_config', function(domain)
     {name='mx.' .. domain, addr=sinks[domain] or '@SINK@'}}}}}
 end)
 kumo.on('get_egress_path_config', function(domain)
-  local short = domain:find('short', 1, true)
+  local short = domain:find('short', 1, true) and not domain:find('in-the-right', 1, true)
   local time = short and '2s' or '10min'
   return kumo.make_egress_path{enable_tls='Disabled', prohibited_hosts={}, max_ready=100000,
     connect_timeout=time, banner_timeout=time, ehlo_timeout=time, mail_from_timeout=time,
@@ -77,8 +77,8 @@ async def answers_line_by_line(peer):
         await drip(peer, b"220-x\r\n")
 
 
-async def answers_byte_by_byte(peer):
-    """Slow, and in the right."""
+async def slow_but_in_the_right(peer):
+    """Answers byte by byte, and in time where there is time."""
     await drip(peer, b"220 sink.test\r\n")
     while line := await peer.recv(1 * KIB):
         if line == b"DATA\r\n":
@@ -108,7 +108,7 @@ ENDS = {
     answers_line_by_line: "TransientFailure .*Timed Out waiting 2s for response to initial banner",
     endless_line: "TransientFailure .*(?i:too long)",
     endless_reply: "TransientFailure .*(?i:too long)",
-    answers_byte_by_byte: "Delivery .*ok",
+    slow_but_in_the_right: "Delivery .*ok",
 }
 
 
