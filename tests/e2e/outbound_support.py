@@ -5,6 +5,7 @@ import calendar
 import glob
 import json
 import os
+import re
 import shutil
 import signal
 import smtplib
@@ -17,7 +18,7 @@ import time
 import unittest
 
 BUILD_DIR = "."
-PATIENCE_S = 30.0
+PATIENCE_S = 240.0
 
 PRELUDE = """
 local kumo = require 'kumo'
@@ -32,7 +33,7 @@ SETUP = """
 kumo.on('init', function()
   kumo.define_spool{name='data', path='%(dir)s/spool/data', min_free_space='1%%'}
   kumo.define_spool{name='meta', path='%(dir)s/spool/meta', min_free_space='1%%'}
-  kumo.start_esmtp_listener{listen='127.0.0.1:%(port)d', hostname='mx.test', %(listener)s}
+  kumo.start_esmtp_listener{listen='127.0.0.1:0', hostname='mx.test', %(listener)s}
   kumo.configure_local_logs{log_dir='%(dir)s/logs', min_free_space='1%%', max_segment_duration='1s', %(logs)s}
 end)
 """
@@ -63,12 +64,6 @@ kumo.on('get_egress_source', function(name)
   return kumo.make_egress_source{name=name, %s}
 end)
 """
-
-
-def free_port(kind=socket.SOCK_STREAM):
-    with socket.socket(socket.AF_INET, kind) as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def wait_for(find, what, patience_s=PATIENCE_S):
@@ -253,8 +248,19 @@ class Sink:
 class NameServer:
     """dnsmasq on loopback, knowing what it is told and nothing else."""
 
+    TRIES = 10
+
     def __init__(self, *args):
-        self.port = free_port(socket.SOCK_DGRAM)
+        for _ in range(self.TRIES):
+            if self._start(args):
+                return
+        raise AssertionError("dnsmasq does not start")
+
+    def _start(self, args):
+        """False when it ended: somebody else may have got the port that was free."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
         self.process = subprocess.Popen(
             ["dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--no-resolv", "--no-hosts",
              "--user=root", "--listen-address=127.0.0.1", "--bind-interfaces",
@@ -262,9 +268,9 @@ class NameServer:
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         for line in self.process.stderr:
             if "started" in line:
-                break
-        else:
-            raise AssertionError("dnsmasq does not start")
+                return True
+        self.close()
+        return False
 
     def close(self):
         self.process.terminate()
@@ -277,11 +283,11 @@ class Daemon:
 
     def __init__(self, policy, shards=1, listener="", logs="", resolver=None, prelude=""):
         self.dir = tempfile.mkdtemp(prefix="ringpost-")
-        self.port = free_port()
+        self.port = None  # of the listener, another one after each start
         self.shards = shards
         self.process = None
         self.closed_segments = {}
-        words = {"dir": self.dir, "port": self.port, "listener": listener, "logs": logs}
+        words = {"dir": self.dir, "listener": listener, "logs": logs}
         self.policy = PRELUDE % words + prelude + SETUP % words
         if resolver is not None:
             self.policy += ("kumo.on('pre_init', function() kumo.dns.configure_resolver"
@@ -305,6 +311,8 @@ class Daemon:
                 raise AssertionError("the daemon ended:\n" + self.said())
             return b"initialization complete" in self.said_bytes()[already:]
         wait_for(up, lambda: "the daemon:\n" + self.said())
+        told = re.search(rb"smtp listener on \S+:(\d+)", self.said_bytes()[already:])
+        self.port = int(told.group(1)) if told else None
 
     def said_bytes(self):
         with open(os.path.join(self.dir, "output"), "rb") as file:
