@@ -5,6 +5,7 @@ Usage: outbound_limits_test.py BUILD_DIR [unittest arguments]
 """
 
 import threading
+import time
 
 from outbound_support import (
     PATH, QUEUE, Outbound, main, seconds_of, wait_for)
@@ -92,17 +93,20 @@ class Limits(Outbound):
 
 class Rates(Outbound):
 
-    def starts(self, daemon, count):
-        return [seconds_of(r) for r in daemon.wait_records("Delivery", count)]
+    def paced(self, daemon):
+        """Three messages, of which one may go at once and one every two seconds after it. A slow
+        peer or a slow machine makes any of them later, none earlier."""
+        begun = time.time()
+        daemon.inject_many(3)
+        times = [seconds_of(r) - begun for r in daemon.wait_records("Delivery", 3)]
+        self.assertGreaterEqual(times[1], 1.8)
+        self.assertGreaterEqual(times[2], 3.8)
 
     def test_connections_are_opened_no_faster_than_allowed(self):
         sink = self.sink()
         daemon = self.relay(sink, path="max_connection_rate='1/2s', idle_timeout='60s', "
                                        "max_deliveries_per_connection=1, connection_limit=1")
-        daemon.inject_many(3)
-        times = self.starts(daemon, 3)
-        self.assertGreaterEqual(times[1] - times[0], 1.8)
-        self.assertGreaterEqual(times[2] - times[0], 3.8)
+        self.paced(daemon)
         self.assertEqual(daemon.records("Delayed"), [])
 
     def test_a_long_wait_for_a_connection_sends_the_queue_back(self):
@@ -121,10 +125,7 @@ class Rates(Outbound):
             with self.subTest(path=path):
                 sink = self.sink()
                 daemon = self.relay(sink, path="connection_limit=1, " + path, shards=2)
-                daemon.inject_many(3)
-                times = self.starts(daemon, 3)
-                self.assertGreaterEqual(times[1] - times[0], 1.8)
-                self.assertGreaterEqual(times[2] - times[0], 3.8)
+                self.paced(daemon)
                 self.assertEqual(len(sink.conns), 1)
                 daemon.stop()
 
@@ -150,7 +151,6 @@ class Restarts(Outbound):
         self.assertEqual(first["id"], second["id"])
         self.assertEqual(second["num_attempts"], 1)
         self.assertGreaterEqual(seconds_of(second) - seconds_of(first), 4)
-        self.assertLess(seconds_of(second) - seconds_of(first), 8)
         self.assertEqual(daemon.records("Delayed"), [])
         self.assertEqual(len(daemon.records("Reception")), 1)
 

@@ -8,7 +8,7 @@ import socket
 import time
 
 from outbound_support import (
-    PATH, PATIENCE_S, POOL, QUEUE, RECEIVED, Close, Outbound, free_port, main, seconds_of)
+    PATH, PATIENCE_S, POOL, QUEUE, RECEIVED, Close, Outbound, main, seconds_of)
 
 REFUSE_RCPT = "451 4.3.0 not now"
 
@@ -328,7 +328,8 @@ class Hosts(Outbound):
 
     def test_the_next_host_is_tried_when_one_does_not_answer(self):
         sink = self.sink()
-        with socket.socket() as deaf, socket.socket() as filler:
+        with socket.socket() as deaf, socket.socket() as filler, socket.socket() as gone:
+            gone.bind(("127.0.0.1", 0))  # and does not listen: refused
             deaf.bind(("127.0.0.1", 0))
             deaf.listen(0)
             filler.connect(deaf.getsockname())  # the backlog is full: SYNs are dropped
@@ -336,7 +337,7 @@ class Hosts(Outbound):
                 QUEUE % ("protocol={smtp={mx_list={{name='first', addr='127.0.0.1:%d'}, "
                          "{name='gone', addr='127.0.0.1:%d'}, "
                          "{name='second', addr='127.0.0.1:%d'}}}}"
-                         % (deaf.getsockname()[1], free_port(), sink.port)),
+                         % (deaf.getsockname()[1], gone.getsockname()[1], sink.port)),
                 PATH % "connect_timeout='1s'")
             daemon.inject()
             record = daemon.wait_records("Delivery")[0]
@@ -446,7 +447,7 @@ class Replies(Outbound):
 class SlowPeers(Outbound):
     """A large message to a peer that takes it slowly, or not at all."""
 
-    TIMEOUT_S = 2
+    TIMEOUT_S = 5
     BODY = (b"x" * 98 + b"\r\n") * 80000
 
     def begin(self, read):
@@ -501,17 +502,17 @@ class Connections(Outbound):
     def test_a_connection_ends_after_its_deliveries(self):
         sink = self.sink()
         daemon = self.relay(sink, path="max_deliveries_per_connection=2, connection_limit=1, "
-                                       "idle_timeout='1s'")
-        daemon.inject_many(5)
+                                       "idle_timeout='10min'")
+        daemon.inject_many(6)
         sink.wait_command("QUIT", 3)
-        self.assertEqual([len(conn["bodies"]) for conn in sink.conns], [2, 2, 1])
+        self.assertEqual([len(conn["bodies"]) for conn in sink.conns], [2, 2, 2])
         self.assertTrue(all(conn["commands"][-1] == "QUIT" for conn in sink.conns))
 
     def test_rset_comes_before_all_but_the_first_message(self):
-        for path, expected in (("", 2), ("enable_rset=false", 0)):
+        for path, expected in (("", 2), (", enable_rset=false", 0)):
             with self.subTest(path=path):
                 sink = self.sink()
-                daemon = self.relay(sink, path="connection_limit=1, " + path)
+                daemon = self.relay(sink, path="connection_limit=1, idle_timeout='10min'" + path)
                 for count in range(3):
                     daemon.inject()
                     sink.wait_command(".", count + 1)
@@ -598,13 +599,12 @@ class Connections(Outbound):
         self.assertEqual(record["response"]["command"], "RCPT TO:<u@example.com>\r\n")
 
     def test_an_idle_connection_ends_with_quit(self):
-        sink = self.sink()
+        heard = {}
+        sink = self.sink(lambda conn, command: heard.update({command: time.monotonic()}))
         daemon = self.relay(sink, path="idle_timeout='1s'")
         daemon.inject()
-        sink.wait_command(".")
-        taken = time.monotonic()
         sink.wait_command("QUIT")
-        self.assertGreater(time.monotonic() - taken, 0.9)
+        self.assertGreaterEqual(heard["QUIT"] - heard["."], 1)
 
 
 if __name__ == "__main__":

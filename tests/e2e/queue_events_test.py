@@ -328,10 +328,10 @@ class Deadline(Events):
         sink = self.sink()
         daemon = self.daemon(
             """kumo.on('get_queue_config', function(domain)
-                 if domain == 'slow.test' then kumo.sleep(3) end
+                 if domain == 'slow.test' then kumo.sleep(9) end
                  return kumo.make_queue_config{%s}
                end)""" % self.to_sink(sink), PATH % "",
-            listener="data_processing_timeout='1s', batch_handling='BatchByDomain'")
+            listener="data_processing_timeout='3s', batch_handling='BatchByDomain'")
         text = daemon.inject(["user@slow.test", "user@example.com"], expect=451)
         self.assertEqual(text, "4.4.5 data_processing_timeout exceeded (resolve)")
         daemon.inject("user@example.com")
