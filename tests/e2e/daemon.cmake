@@ -5,7 +5,7 @@ macro(e2e_test file)
   add_test(NAME e2e/${subject}
     COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/tests/e2e/${file} ${PROJECT_BINARY_DIR}
       ${ARGN})
-  set_tests_properties(e2e/${subject} PROPERTIES TIMEOUT 300)
+  set_tests_properties(e2e/${subject} PROPERTIES TIMEOUT 1500)
 endmacro()
 
 e2e_test(start_test.py)

@@ -115,11 +115,10 @@ class Dialog(ringtest.RingTest):
     def test_a_peer_that_never_reads_is_not_buffered_for_without_end(self):
         daemon = self.daemon(listener="client_timeout='2s'")
         client = self.client(daemon, receive_buffer=4096)
-        client.socket.settimeout(5)
-        with self.assertRaises(OSError):  # it stops reading from us, then gives up on us
+        with self.assertRaises(ConnectionError):  # it stops reading from us, then gives up on us
             for _ in range(4096):
                 client.send(1000 * "EHLO x.test\r\n")
-        self.assertEqual(self.client(daemon).cmd("NOOP").code, 250)
+        self.assertEqual(self.client(daemon).banner.code, 220)
 
     def test_a_peer_that_stops_sending_still_gets_its_replies(self):
         sink = self.sink()
@@ -168,9 +167,8 @@ class Limits(ringtest.RingTest):
         self.assertEqual(client.reply(), "421 4.3.2 mx.test idle too long")
         self.assertTrue(client.at_end())
         client = self.client(daemon)
-        client.envelope()
-        client.cmd("DATA")
-        client.send("half a mess")
+        client.send("MAIL FROM:<a@src.test>\r\nRCPT TO:<b@dst.test>\r\nDATA\r\nhalf a mess")
+        self.assertEqual([r.code for r in client.replies(3)], [250, 250, 354])
         self.assertEqual(client.reply(), "421 4.3.2 mx.test idle too long")
         self.assertEqual(daemon.stop(), [])
 

@@ -15,6 +15,7 @@ import tempfile
 import unittest
 
 BUILD_DIR = "."
+PATIENCE_S = 240.0
 BODIES = ("text", "8bit", "dots", "empty", "longlines", "binaryish", "mixed")
 MODES = {
     "pipelined": (),
@@ -42,14 +43,14 @@ class Sink:
         """The report and the exit status."""
         if ask:
             self.process.send_signal(signal.SIGTERM)
-        out, err = self.process.communicate(timeout=60)
+        out, err = self.process.communicate(timeout=PATIENCE_S)
         assert out, err
         return json.loads(out), self.process.returncode
 
 
 def load(address, *args, status=0):
     done = subprocess.run([tool("ringload"), *args, address], stdout=subprocess.PIPE, text=True,
-                          timeout=60, check=False)
+                          timeout=PATIENCE_S, check=False)
     assert done.returncode == status, (done.returncode, done.stdout)
     return json.loads(done.stdout)
 
@@ -156,7 +157,7 @@ class Tools(unittest.TestCase):
              address], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.assertIn(" 0 accepted", loader.stderr.readline())
         sink.process.send_signal(signal.SIGUSR1)
-        out, _ = loader.communicate(timeout=60)
+        out, _ = loader.communicate(timeout=PATIENCE_S)
         got, status = sink.end()
         self.assertEqual((status, got["intact"], json.loads(out)["accepted"]), (0, 20, 20))
         self.assertGreater(json.loads(out)["connects_failed"], 0)
@@ -168,7 +169,7 @@ class Tools(unittest.TestCase):
                                  (["ringsink", "--reply", "rcpt:200 fine"], "CODE TEXT"),
                                  (["ringsink", "--advertise", "tls"], "does not know")):
             done = subprocess.run([tool(words[0]), *words[1:]], stderr=subprocess.PIPE, text=True,
-                                  timeout=10, check=False)
+                                  timeout=PATIENCE_S, check=False)
             self.assertEqual(done.returncode, 2)
             self.assertIn(complaint, done.stderr)
 
@@ -176,7 +177,7 @@ class Tools(unittest.TestCase):
     def test_smtp_source_into_ringsink(self):
         sink = Sink("--stop-after", "500")
         subprocess.run(["smtp-source", "-d", "-s", "10", "-m", "500", "-l", "3000", sink.address],
-                       check=True, timeout=60)
+                       check=True, timeout=PATIENCE_S)
         got, status = sink.end(ask=False)
         self.assertEqual((status, got["messages"]), (0, 500))
 
