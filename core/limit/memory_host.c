@@ -155,30 +155,45 @@ static uint64_t limit_read(struct ring *ring, const char *dir, const char *name)
     return value >= V1_UNLIMITED ? MEMORY_UNLIMITED : value;
 }
 
-/* False: there is no limit in this directory. */
-static bool cgroup_try(struct memory_host *h, struct ring *ring, enum memory_cgroup version,
-                       struct slice path)
+/* The limits of one directory, where they are below those found so far. Usage is read where the
+ * lowest of all limits holds. */
+static void cgroup_look(struct memory_host *h, struct ring *ring, enum memory_cgroup version,
+                        struct slice path)
 {
     const struct cgroup_names *names = &names_of[version];
+    uint64_t lowest = h->cgroup_max < h->cgroup_high ? h->cgroup_max : h->cgroup_high;
     struct buf dir = {0};
-    bool found = false;
 
     buf_printf(&dir, "%s%.*s", names->mount, SLICE_ARG(path));
     buf_char(&dir, '\0');
     if (dir.len <= sizeof(h->cgroup_path)) {
-        h->cgroup_max = limit_read(ring, dir.ptr, names->max);
-        h->cgroup_high = limit_read(ring, dir.ptr, names->high);
-        found = h->cgroup_max != MEMORY_UNLIMITED || h->cgroup_high != MEMORY_UNLIMITED;
-    }
-    if (found) {
-        h->cgroup = (uint8_t)version;
-        memcpy(h->cgroup_path, dir.ptr, dir.len);
+        uint64_t max = limit_read(ring, dir.ptr, names->max);
+        uint64_t high = limit_read(ring, dir.ptr, names->high);
+
+        if (max < lowest || high < lowest) {
+            h->cgroup = (uint8_t)version;
+            memcpy(h->cgroup_path, dir.ptr, dir.len);
+        }
+        h->cgroup_max = max < h->cgroup_max ? max : h->cgroup_max;
+        h->cgroup_high = high < h->cgroup_high ? high : h->cgroup_high;
     }
     buf_free(&dir);
-    return found;
 }
 
-/* In a container the path may be that of the host, and the mount what the container is in. */
+/* The limit of a cgroup holds for all below it. In a container the path may be that of the host
+ * and lead nowhere; then the mount, where the climb ends, is what the container is in. */
+static void cgroup_climb(struct memory_host *h, struct ring *ring, enum memory_cgroup version,
+                         struct slice path)
+{
+    cgroup_look(h, ring, version, path);
+    while (path.len > 0) {
+        path.len--;
+        if (path.ptr[path.len] == '/') {
+            cgroup_look(h, ring, version, path);
+        }
+    }
+}
+
 static void cgroup_find(struct memory_host *h, struct ring *ring)
 {
     struct buf text = {0};
@@ -187,12 +202,9 @@ static void cgroup_find(struct memory_host *h, struct ring *ring)
     h->cgroup_max = h->cgroup_high = MEMORY_UNLIMITED;
     if (text_read(ring, NULL, "/proc/self/cgroup", &text)) {
         for (int v = MEMORY_CGROUP_V2; v <= MEMORY_CGROUP_V1; v++) {
-            enum memory_cgroup version = (enum memory_cgroup)v;
-
-            if (memory_text_cgroup(buf_slice(&text), version, &path) &&
-                (cgroup_try(h, ring, version, path) ||
-                 cgroup_try(h, ring, version, SLICE("")))) {
-                break;
+            if (h->cgroup == MEMORY_CGROUP_NONE &&
+                memory_text_cgroup(buf_slice(&text), (enum memory_cgroup)v, &path)) {
+                cgroup_climb(h, ring, (enum memory_cgroup)v, path);
             }
         }
     }

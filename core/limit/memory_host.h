@@ -25,9 +25,9 @@ enum memory_cgroup { MEMORY_CGROUP_NONE = 0, MEMORY_CGROUP_V2, MEMORY_CGROUP_V1 
 struct memory_host {
     uint64_t total;
     uint64_t rlimit_soft, rlimit_hard;
-    uint64_t cgroup_max, cgroup_high;
+    uint64_t cgroup_max, cgroup_high; /* the lowest of the process's cgroup and those above it */
     uint8_t cgroup; /* enum memory_cgroup: the version whose limit holds */
-    char cgroup_path[MEMORY_CGROUP_PATH_MAX];
+    char cgroup_path[MEMORY_CGROUP_PATH_MAX]; /* where the lowest of them holds */
 };
 
 void memory_host_read(struct memory_host *h, struct ring *ring);

@@ -216,6 +216,67 @@ static void with_a_cgroup_limit_the_cgroup_counts(void **state)
     bench_close(&b);
 }
 
+#define INNER_GROUP "/sys/fs/cgroup/d/e"
+
+struct nested_row {
+    const char *name, *own_max, *own_high, *parent_max, *parent_high;
+    const char *dir; /* where usage counts; NULL: in no cgroup */
+    uint64_t max, high;
+};
+
+static const struct nested_row nested_rows[] = {
+    {"neither has one", "max\n", "max\n", "max\n", "max\n", NULL, NONE, NONE},
+    {"only the parent", "max\n", "max\n", "9000\n", "max\n", GROUP, 9000, NONE},
+    {"only its own", "9000\n", "max\n", "max\n", "max\n", INNER_GROUP, 9000, NONE},
+    {"the parent's is lower", "9000\n", "max\n", "8000\n", "max\n", GROUP, 8000, NONE},
+    {"its own is lower", "7000\n", "max\n", "8000\n", "max\n", INNER_GROUP, 7000, NONE},
+    {"both alike", "7000\n", "max\n", "7000\n", "max\n", INNER_GROUP, 7000, NONE},
+    {"its own high mark is lowest", "9000\n", "5000\n", "8000\n", "max\n", INNER_GROUP, 8000,
+     5000},
+    {"the parent's high mark is lowest", "9000\n", "8000\n", "max\n", "6000\n", GROUP, 9000,
+     6000},
+};
+
+static void the_limit_of_a_cgroup_holds_for_those_below_it(void **state)
+{
+    unsigned wrong_count = 0;
+
+    for (size_t i = 0; i < ARRAY_COUNT(nested_rows); i++) {
+        const struct nested_row *r = &nested_rows[i];
+        struct bench b;
+
+        bench_open(&b);
+        (void)fake_disk_mkdirs(b.disk, INNER_GROUP);
+        file_put(&b, "/proc/self/cgroup", "0::/d/e\n");
+        file_put(&b, INNER_GROUP "/memory.max", r->own_max);
+        file_put(&b, INNER_GROUP "/memory.high", r->own_high);
+        file_put(&b, GROUP "/memory.max", r->parent_max);
+        file_put(&b, GROUP "/memory.high", r->parent_high);
+        memory_host_read(&b.host, &b.shard.ring);
+        if (b.host.cgroup_max != r->max || b.host.cgroup_high != r->high ||
+            strcmp(b.host.cgroup_path, r->dir != NULL ? r->dir : "") != 0) {
+            print_error("%s: %llu %llu %s\n", r->name, (unsigned long long)b.host.cgroup_max,
+                        (unsigned long long)b.host.cgroup_high, b.host.cgroup_path);
+            wrong_count++;
+        }
+        bench_close(&b);
+    }
+    assert_int_equal(wrong_count, 0);
+}
+
+static void a_path_that_leads_nowhere_stands_for_the_mount(void **state)
+{
+    struct bench b;
+
+    bench_open(&b);
+    file_put(&b, "/proc/self/cgroup", "0::/of/the/host\n");
+    file_put(&b, "/sys/fs/cgroup/memory.max", "3000\n");
+    memory_host_read(&b.host, &b.shard.ring);
+    assert_int_equal(b.host.cgroup_max, 3000);
+    assert_string_equal(b.host.cgroup_path, "/sys/fs/cgroup");
+    bench_close(&b);
+}
+
 static void the_gate_closes_and_opens_by_itself(void **state)
 {
     struct bench b;
@@ -258,6 +319,8 @@ int main(void)
         cmocka_unit_test(the_cgroup_of_memory_is_found),
         cmocka_unit_test(without_a_cgroup_limit_resident_memory_counts),
         cmocka_unit_test(with_a_cgroup_limit_the_cgroup_counts),
+        cmocka_unit_test(the_limit_of_a_cgroup_holds_for_those_below_it),
+        cmocka_unit_test(a_path_that_leads_nowhere_stands_for_the_mount),
         cmocka_unit_test(the_gate_closes_and_opens_by_itself),
     };
 
