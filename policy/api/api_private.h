@@ -41,6 +41,11 @@ extern const luaL_Reg api_message_headers[];
 extern const luaL_Reg api_message_imports[];
 extern const luaL_Reg api_message_schedule[];
 
+/* The message at index 1, whose data is in memory; raises when it is not. */
+const struct message *api_check_loaded(lua_State *L);
+/* The first header with that name, as it stands there; false when there is none. */
+NODISCARD bool api_header_first(const struct message *m, struct slice name,
+                                struct slice *raw_value_out);
 /* The kept form of an address argument, text or EnvelopeAddress, in `out`; raises. */
 void api_check_address(lua_State *L, int idx, unsigned flags, struct buf *out);
 /* Leaves kumo.NAME on top of the stack, made if need be. */

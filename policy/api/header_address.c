@@ -97,34 +97,15 @@ static int push_list(lua_State *L, struct slice raw_value)
     return 1;
 }
 
-struct find_header {
-    struct slice name, value;
-    bool found;
-};
-
-static bool find_header(void *arg, struct slice name, struct slice raw_value)
-{
-    struct find_header *f = arg;
-
-    f->found = slice_eq_nocase(name, f->name);
-    f->value = raw_value;
-    return !f->found;
-}
-
 static int address_header(lua_State *L, struct slice name)
 {
-    const struct message *m = vm_message_view(L, 1);
-    struct find_header f = {.name = name};
+    struct slice raw_value;
 
-    if (m->content->body == NULL) {
-        vm_raise(L, "message data is not loaded");
-    }
-    message_each_header(m, find_header, &f);
-    if (!f.found) {
+    if (!api_header_first(api_check_loaded(L), name, &raw_value)) {
         lua_pushnil(L);
         return 1;
     }
-    return push_list(L, f.value);
+    return push_list(L, raw_value);
 }
 
 static int message_get_address_header(lua_State *L)

@@ -7,12 +7,9 @@
 
 static int message_get_data(lua_State *L)
 {
-    const struct message *m = vm_message_view(L, 1);
+    const struct message *m = api_check_loaded(L);
     struct buf *text = vm_scratch(L);
 
-    if (m->content->body == NULL) {
-        vm_raise(L, "message data is not loaded");
-    }
     message_data_put(m, text);
     vm_push_slice(L, buf_slice(text));
     if (text->cap > (1u << 20)) {

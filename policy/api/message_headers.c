@@ -3,7 +3,7 @@
 #include "policy/api/api_private.h"
 #include "proto/header.h"
 
-static const struct message *headers_view(lua_State *L)
+const struct message *api_check_loaded(lua_State *L)
 {
     const struct message *m = vm_message_view(L, 1);
 
@@ -15,7 +15,7 @@ static const struct message *headers_view(lua_State *L)
 
 static struct message *headers_edit(lua_State *L)
 {
-    (void)headers_view(L);
+    (void)api_check_loaded(L);
     return vm_message_edit(L, 1);
 }
 
@@ -27,39 +27,47 @@ static void push_value(lua_State *L, struct slice raw_value)
     vm_push_slice(L, buf_slice(text));
 }
 
-struct search {
-    lua_State *L;
-    struct slice name;
-    struct slice value;
-    int count;
+struct find_header {
+    struct slice name, value;
     bool found;
 };
 
-static bool find_first(void *arg, struct slice name, struct slice raw_value)
+static bool find_header(void *arg, struct slice name, struct slice raw_value)
 {
-    struct search *s = arg;
+    struct find_header *f = arg;
 
-    if (!slice_eq_nocase(name, s->name)) {
-        return true;
-    }
-    s->found = true;
-    s->value = raw_value;
-    return false;
+    f->found = slice_eq_nocase(name, f->name);
+    f->value = raw_value;
+    return !f->found;
+}
+
+bool api_header_first(const struct message *m, struct slice name, struct slice *raw_value_out)
+{
+    struct find_header f = {.name = name};
+
+    message_each_header(m, find_header, &f);
+    *raw_value_out = f.value;
+    return f.found;
 }
 
 /* msg:get_first_named_header_value(name) -> text or nil */
 static int message_get_first_named(lua_State *L)
 {
-    struct search s = {.L = L, .name = vm_check_string(L, 2)};
+    struct slice name = vm_check_string(L, 2), raw_value;
 
-    message_each_header(headers_view(L), find_first, &s);
-    if (s.found) {
-        push_value(L, s.value);
+    if (api_header_first(api_check_loaded(L), name, &raw_value)) {
+        push_value(L, raw_value);
     } else {
         lua_pushnil(L);
     }
     return 1;
 }
+
+struct search {
+    lua_State *L;
+    struct slice name;
+    int count;
+};
 
 static bool collect_named(void *arg, struct slice name, struct slice raw_value)
 {
@@ -75,7 +83,7 @@ static bool collect_named(void *arg, struct slice name, struct slice raw_value)
 static int message_get_all_named(lua_State *L)
 {
     struct search s = {.L = L, .name = vm_check_string(L, 2)};
-    const struct message *m = headers_view(L);
+    const struct message *m = api_check_loaded(L);
 
     vm_array_new(L, 0);
     message_each_header(m, collect_named, &s);
@@ -99,7 +107,7 @@ static bool collect_all(void *arg, struct slice name, struct slice raw_value)
 static int message_get_all(lua_State *L)
 {
     struct search s = {.L = L};
-    const struct message *m = headers_view(L);
+    const struct message *m = api_check_loaded(L);
 
     vm_array_new(L, 0);
     message_each_header(m, collect_all, &s);

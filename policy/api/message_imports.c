@@ -31,16 +31,6 @@ static const struct slice case_names[] = {
     [CASE_PASCAL] = SLICE_INIT("pascal_case"),
 };
 
-static const struct message *loaded_view(lua_State *L)
-{
-    const struct message *m = vm_message_view(L, 1);
-
-    if (m->content->body == NULL) {
-        vm_raise(L, "message data is not loaded");
-    }
-    return m;
-}
-
 /* ---- import_x_headers ---- */
 
 struct x_import {
@@ -92,7 +82,7 @@ static int message_import_x(lua_State *L)
         api_check_names(L, 2);
     }
     base = lua_gettop(L);
-    message_each_header(loaded_view(L), note_x_header, &im);
+    message_each_header(api_check_loaded(L), note_x_header, &im);
     for (int i = 0; i < im.count; i++) {
         int at = base + 1 + 2 * i;
 
@@ -272,7 +262,7 @@ static int message_import(lua_State *L)
     }
     lua_newtable(L);
     im.found_idx = lua_gettop(L);
-    message_each_header(loaded_view(L), note_header, &im);
+    message_each_header(api_check_loaded(L), note_header, &im);
     if (removes) {
         (void)message_remove_headers(vm_message_edit(L, 1), is_removed, &im);
     }

@@ -112,50 +112,31 @@ static int message_set_scheduling(lua_State *L)
     return push_schedule(L, vm_message_view(L, 1));
 }
 
-struct find_header {
-    struct slice name, value;
-    bool found;
-};
-
-static bool find_header(void *arg, struct slice name, struct slice raw_value)
-{
-    struct find_header *f = arg;
-
-    f->found = slice_eq_nocase(name, f->name);
-    f->value = raw_value;
-    return !f->found;
-}
-
 static bool is_named(void *arg, struct slice name, struct slice raw_value)
 {
-    return slice_eq_nocase(name, ((const struct find_header *)arg)->name);
+    return slice_eq_nocase(name, *(const struct slice *)arg);
 }
 
 /* msg:import_scheduling_header(name, remove) -> the schedule, or nil without the header */
 static int message_import_scheduling(lua_State *L)
 {
-    struct find_header f = {.name = vm_check_string(L, 2)};
-    const struct message *m = vm_message_view(L, 1);
+    struct slice name = vm_check_string(L, 2), raw_value;
     struct buf *text = vm_scratch(L), *why = vm_scratch2(L);
     struct json_doc *doc = vm_scratch_doc(L);
     struct schedule *s = NULL;
 
-    if (m->content->body == NULL) {
-        vm_raise(L, "message data is not loaded");
-    }
-    message_each_header(m, find_header, &f);
-    if (!f.found) {
+    if (!api_header_first(api_check_loaded(L), name, &raw_value)) {
         lua_pushnil(L);
         return 1;
     }
-    (void)header_decode_put(text, f.value);
+    (void)header_decode_put(text, raw_value);
     if (!json_parse(buf_slice(text), 0, doc, why) ||
         !schedule_parse(doc->root, finder(L), &s, why)) {
         vm_raise(L, "%.*s is not a valid Scheduling header: %.*s", SLICE_ARG(buf_slice(text)),
                  SLICE_ARG(buf_slice(why)));
     }
     if (lua_toboolean(L, 3)) {
-        (void)message_remove_headers(vm_message_edit(L, 1), is_named, &f);
+        (void)message_remove_headers(vm_message_edit(L, 1), is_named, &name);
     }
     put_schedule(L, s);
     return push_schedule(L, vm_message_view(L, 1));
