@@ -37,8 +37,9 @@ struct spool_store;
 #define SPOOL_ATOMIC_MAX (256u * 1024u) /* a larger transaction goes out in chunks */
 #define SPOOL_OUTCOME_MAX (1024u * 1024u)
 
-/* A plain value. All zero names nothing. */
-struct spool_ref {
+/* A plain value, without the padding that would make every waiting message longer. All zero names
+ * nothing. */
+struct __attribute__((packed, aligned(2))) spool_ref {
     uint32_t slot;
     uint32_t generation; /* never 0 for a live record */
     uint16_t log;

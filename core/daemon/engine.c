@@ -65,7 +65,6 @@ static void spool_found_event(void *ctx, const struct spool_found *found)
     m->due_ms = found->meta.due_ms;
     m->size = found->meta.size;
     m->attempts = found->meta.attempts;
-    m->home = (uint16_t)e->shard.index;
     m->flags = MESSAGE_SPOOLED;
     e->recovered_count++;
     queue_insert_found(&e->queue, m, found->meta.queue);

@@ -190,7 +190,6 @@ static void message_identify(struct ingress *in, struct message *m)
 {
     message_id_next(&in->ids, ring_wall_ns(&in->shard->ring), m->id);
     m->flags = MESSAGE_NEW;
-    m->home = (uint16_t)in->shard->index;
     insert_context_add(m, INSERT_RECEIVED);
 }
 

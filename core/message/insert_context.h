@@ -1,9 +1,9 @@
 /*
  * insert_context - why a message came to wait: an ordered list of reasons inside the message.
  *
- * Five bits a reason in message.context, message.context_count of them; the same reason twice
- * in a row is one. Twelve fit; after that the newest takes the place of the last one, except
- * that LOGGED_TRANSIENT_FAILURE stays known, because it decides whether a delay is logged.
+ * Five bits a reason in message.context, zero behind the last; the same reason twice in a row is
+ * one. Eleven fit; after that the newest takes the place of the last one, except that
+ * LOGGED_TRANSIENT_FAILURE stays known, because it decides whether a delay is logged.
  */
 #pragma once
 
@@ -21,7 +21,7 @@ enum insert_reason {
     INSERT_REASON_COUNT
 };
 
-#define INSERT_CONTEXT_MAX 12u
+#define INSERT_CONTEXT_MAX 11u
 
 /* Every insertion begins anew, then adds its reasons. */
 void insert_context_clear(struct message *m);

@@ -1,13 +1,14 @@
 /*
  * message - one message for its recipients: envelope, metadata, content, schedule.
  *
- * A message belongs to exactly one shard at a time and moves by mail. What always stays in
- * memory is struct message; what can be read back from the spool hangs off `content` and is
+ * A message belongs to exactly one shard, the one whose log holds its record. What always stays
+ * in memory is struct message; what can be read back from the spool hangs off `content` and is
  * dropped when memory is short or the message has to wait.
  *
- * Memory    struct message is at most 128 bytes (asserted); content has no bound of its own, it
- *           is counted in message_content_size() and bounded by its holders.
- * Owner     the shard that `mail` was last delivered to. `home` owns the spool record.
+ * Memory    struct message is exactly 96 bytes (asserted), a size that allocators have a class
+ *           of; content has no bound of its own, it is counted in message_content_size() and
+ *           bounded by its holders.
+ * Owner     that shard.
  */
 #pragma once
 
@@ -18,7 +19,6 @@
 #include "core/base/slice.h"
 #include "core/message/body.h"
 #include "core/message/meta.h"
-#include "core/shard/mail.h"
 #include "core/shard/timer.h"
 #include "spool/spool.h"
 
@@ -49,22 +49,21 @@ struct message_content {
 #define MESSAGE_SAVE (1u << 3)     /* the policy wants it written, deferred_spool or not */
 #define MESSAGE_MOVED (1u << 4)    /* from another queue; this one has not judged its age */
 
+#define MESSAGE_CONTEXT_BYTES 7u
+
 struct message {
-    struct mail_item mail;  /* travel between shards */
     struct timer timer;     /* due, when it waits; its link also serves queues' lists */
     uint64_t due_ms;        /* wall clock; 0 = at once */
     struct message_content *content; /* NULL: read it back first */
     void *owner;            /* the queue or lane that holds it; meaning is the holder's */
     uint8_t id[16];         /* UUID version 1 */
     struct spool_ref ref;
-    uint32_t size;          /* bytes of the whole message, for records */
     uint16_t attempts;
+    uint32_t size;          /* bytes of the whole message, for records */
     uint8_t flags;          /* MESSAGE_* */
-    uint8_t context_count;
-    uint16_t home;          /* shard index */
-    uint64_t context;       /* insert_context.h: the reasons since it was last queued, packed */
+    uint8_t context[MESSAGE_CONTEXT_BYTES]; /* insert_context.h: since it was last queued */
 };
-_Static_assert(sizeof(struct message) <= 128, "a waiting message must stay small");
+_Static_assert(sizeof(struct message) == 96, "a waiting message must stay small");
 
 struct message *message_new(void);
 void message_free(struct message **mp); /* content included */

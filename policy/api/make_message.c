@@ -40,7 +40,6 @@ static struct message *message_build(struct api_services *s, lua_State *L, struc
     if (s != NULL && s->ids != NULL) {
         message_id_next(s->ids, ring_wall_ns(&vm_shard(vm_of(L))->ring), m->id);
     }
-    m->home = vm_of(L) != NULL ? (uint16_t)vm_shard(vm_of(L))->index : 0;
     message_set_sender(m, sender);
     while (recipients.len > 0) {
         uint32_t len;
