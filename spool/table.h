@@ -39,7 +39,9 @@ uint32_t table_take(struct table *t, uint64_t key);
 void table_give(struct table *t, uint32_t index);
 PURE uint32_t table_find(const struct table *t, uint64_t key); /* TABLE_NONE */
 
-#define TABLE_PAGE_ITEMS 4096u
+/* A page of 32-byte items is longer than what allocators keep side by side (128 KiB): buffers that
+ * come and go would leave holes around pages that stay. */
+#define TABLE_PAGE_ITEMS 8192u
 
 static inline void *table_at(const struct table *t, uint32_t index)
 {
