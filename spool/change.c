@@ -59,6 +59,10 @@ void spool_change(struct spool *sp, struct spool_change *c)
     } else if (c->blob.len > SPOOL_RECORD_MAX || c->meta.queue.len > FORMAT_QUEUE_MAX ||
                record_entry_size(&c->meta, c->blob) > sp->store->limits.entry_max) {
         change_answer_later(sp, c, SPOOL_E_TOO_BIG);
+    } else if (c->blob.len == 0 &&
+               commit_backlogged(log, record_entry_size(&c->meta, c->blob),
+                                 record_row_size(&c->meta))) {
+        change_answer_later(sp, c, SPOOL_E_IO);
     } else {
         change_stage(log, slot, c);
     }
@@ -84,31 +88,71 @@ static void unlogged_push(struct spool_log *log, uint64_t sequence, uint32_t slo
         (struct unlogged){.sequence = sequence, .slot = slot};
 }
 
+static void settle_stage(struct spool_log *log, uint64_t id, uint64_t sequence,
+                         struct slice outcome)
+{
+    struct commit *c = commit_room(log, entry_size(outcome.len), row_size(0));
+    uint64_t loc;
+    char *to = commit_entry(c,
+                            &(struct entry_head){.kind = ENTRY_SETTLE,
+                                                 .len = (uint32_t)outcome.len,
+                                                 .stamp = id,
+                                                 .version = sequence},
+                            &loc);
+
+    if (outcome.len != 0) {
+        memcpy(to, outcome.ptr, outcome.len);
+    }
+    c->row_bytes += row_size(0);
+}
+
+/* Sixteen bytes, once for each record at most: the bound is that of the records. */
+static void owed_push(struct spool_log *log, uint64_t id, uint64_t sequence)
+{
+    if (log->owed_count == log->owed_cap) {
+        log->owed_cap = log->owed_cap != 0 ? log->owed_cap * 2 : 256;
+        log->owed = mem_grow(log->owed, log->owed_cap * sizeof(*log->owed));
+    }
+    log->owed[log->owed_count++] = (struct owed_settle){.sequence = sequence, .id = id};
+}
+
+/* Their outcomes are not known any more: a crash before their log records are durable costs these. */
+void log_stage_owed(struct spool_log *log)
+{
+    if (log->owed_count == 0 || commit_backlogged(log, entry_size(0), row_size(0))) {
+        return;
+    }
+    while (log->owed_first < log->owed_count &&
+           !commit_backlogged(log, entry_size(0), row_size(0))) {
+        const struct owed_settle *owed = &log->owed[log->owed_first++];
+
+        settle_stage(log, owed->id, owed->sequence, slice_of(NULL, 0));
+    }
+    if (log->owed_first == log->owed_count) {
+        MEM_FREE(&log->owed);
+        log->owed_cap = log->owed_first = log->owed_count = 0;
+    }
+    log_mark(log);
+    spool_wake_later(log->sp);
+}
+
 uint64_t spool_settle(struct spool *sp, struct spool_ref ref, struct slice outcome)
 {
     struct spool_log *log;
     uint32_t index;
     struct slot *slot = spool_slot(sp, ref, &log, &index);
-    uint64_t sequence, loc;
-    struct commit *c;
-    char *to;
+    uint64_t sequence;
 
     if (slot == NULL || slot_status(slot) != SLOT_LIVE) {
         return 0;
     }
     MUST(outcome.len <= SPOOL_OUTCOME_MAX && outcome.len <= sp->store->limits.entry_max);
     sequence = spool_stamp(sp);
-    c = commit_room(log, entry_size(outcome.len), row_size(0));
-    to = commit_entry(c,
-                      &(struct entry_head){.kind = ENTRY_SETTLE,
-                                           .len = (uint32_t)outcome.len,
-                                           .stamp = slot->id,
-                                           .version = sequence},
-                      &loc);
-    if (outcome.len != 0) {
-        memcpy(to, outcome.ptr, outcome.len);
+    if (commit_backlogged(log, entry_size(outcome.len), row_size(0))) {
+        owed_push(log, slot->id, sequence);
+    } else {
+        settle_stage(log, slot->id, sequence, outcome);
     }
-    c->row_bytes += row_size(0);
     slot_set_status(slot, SLOT_SETTLED);
     unlogged_push(log, sequence, index);
     sp->counters.settle_count++;
@@ -116,10 +160,24 @@ uint64_t spool_settle(struct spool *sp, struct spool_ref ref, struct slice outco
     return sequence;
 }
 
+/* What is released must have been settled by a commit (slots.c, place_release()): the pieces of
+ * records whose settles are owed stay until these are staged. */
+static uint64_t releasable_mark(const struct spool_log *log)
+{
+    uint64_t mark = log->sp->mark;
+
+    if (log->owed_count > 0 && log->owed[log->owed_first].sequence <= mark) {
+        mark = log->owed[log->owed_first].sequence - 1;
+    }
+    return mark;
+}
+
 void log_mark(struct spool_log *log)
 {
+    const uint64_t releasable = releasable_mark(log);
+
     while (log->unlogged_count > 0 &&
-           log->unlogged[log->unlogged_first].sequence <= log->sp->mark) {
+           log->unlogged[log->unlogged_first].sequence <= releasable) {
         uint32_t slot = log->unlogged[log->unlogged_first].slot;
 
         log->unlogged_first = (log->unlogged_first + 1) % log->unlogged_cap;

@@ -22,7 +22,7 @@ static uint32_t commit_index_take(struct spool_log *log, struct commit *c)
     uint32_t index = log->commit_cap;
     uint32_t cap = index != 0 ? index * 2 : 16;
 
-    MUST(cap <= LOC_COMMIT_MAX); /* gigabytes of settles that no disk takes */
+    MUST(cap <= LOC_COMMIT_MAX); /* commit_backlogged() keeps far from it */
     log->commits = mem_grow(log->commits, cap * sizeof(*log->commits));
     memset(log->commits + index, 0, (cap - index) * sizeof(*log->commits));
     log->commits[index] = c;
@@ -65,6 +65,7 @@ static struct commit *commit_new(struct spool_log *log, uint64_t bytes)
     c->changes_tail = &c->changes;
     c->waits_tail = &c->waits;
     log->sp->staging_bytes += cap;
+    log->alive_count++;
     dlist_push(&log->alive, &c->alive);
     return c;
 }
@@ -75,6 +76,7 @@ static void commit_free(struct commit *c)
 
     MUST(!c->op.in_flight);
     log->commits[c->index] = NULL;
+    log->alive_count--;
     log->sp->staging_bytes -= c->cap;
     if (dlist_linked(&c->link)) {
         dlist_remove(&c->link);
@@ -100,6 +102,12 @@ static void commit_close(struct spool_log *log)
 static bool commit_has_room(const struct commit *c, uint64_t bytes, uint64_t row_bytes)
 {
     return c->len + bytes <= c->cap && c->row_bytes + row_bytes <= c->cap;
+}
+
+bool commit_backlogged(const struct spool_log *log, uint64_t bytes, uint64_t row_bytes)
+{
+    return log->alive_count >= log->sp->store->limits.backlog_commits_max &&
+           (log->stage == NULL || !commit_has_room(log->stage, bytes, row_bytes));
 }
 
 struct commit *commit_room(struct spool_log *log, uint64_t bytes, uint64_t row_bytes)

@@ -49,6 +49,9 @@ struct commit {
 
 /* The commit that has room for `bytes` more of entries (entry_size() each) and their rows. */
 struct commit *commit_room(struct spool_log *log, uint64_t bytes, uint64_t row_bytes);
+/* What can be put off has to be: the disk is away, and this would begin one commit too many. Puts
+ * are bounded by staging_bytes_max and refused while it is away. */
+PURE bool commit_backlogged(const struct spool_log *log, uint64_t bytes, uint64_t row_bytes);
 
 /* Appends an entry: kind, flags, len, count, stamp and version of `head` are taken. Answers where
  * its payload goes; *loc_out is its place for now. */

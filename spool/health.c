@@ -190,9 +190,29 @@ static void health_report(struct spool *sp)
     }
 }
 
+/* Puts alone never get that far: they wait at staging_bytes_max. */
+static bool behind_now(const struct spool *sp)
+{
+    const uint64_t max = sp->store->limits.staging_bytes_max;
+
+    for (uint32_t i = 0; i < sp->log_count; i++) {
+        if (sp->logs[i].owed_count > 0) {
+            return true;
+        }
+    }
+    return sp->staging_bytes >= (sp->behind ? max : 2 * max);
+}
+
+bool spool_behind(const struct spool *sp)
+{
+    return sp->behind;
+}
+
 void spool_health(struct spool *sp)
 {
     enum spool_err now = accepting_now(sp);
+
+    sp->behind = behind_now(sp);
 
     if (now != sp->accepting && !sp->closing) {
         sp->accepting = now;

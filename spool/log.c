@@ -102,6 +102,7 @@ void log_close(struct spool_log *log)
     MEM_FREE(&log->segments);
     MEM_FREE(&log->commits);
     MEM_FREE(&log->unlogged);
+    MEM_FREE(&log->owed);
 }
 
 /* ---- names ---- */

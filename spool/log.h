@@ -62,6 +62,12 @@ struct unlogged {
     uint32_t zero;
 };
 
+/* A settle for which no commit had room while the disk was away. */
+struct owed_settle {
+    uint64_t sequence;
+    uint64_t id;
+};
+
 struct commit;
 struct recovery;
 struct cleaner;
@@ -92,7 +98,7 @@ struct spool_log {
     struct dlist ready_list; /* closed, waiting to be written */
     struct dlist alive;      /* every commit, by ordinal */
     struct commit **commits; /* by index */
-    uint32_t commit_cap;
+    uint32_t commit_cap, alive_count;
     uint32_t in_flight;
     bool flush_due; /* the lazy timer fired */
     bool stalled;   /* a commit failed twice: nothing is written until the retry timer ... */
@@ -105,6 +111,9 @@ struct spool_log {
     struct unlogged *unlogged; /* ring of settles whose log record is not durable, by sequence */
     uint32_t unlogged_cap, unlogged_first, unlogged_count;
     uint64_t unlogged_found; /* reported by recovery, not yet done */
+
+    struct owed_settle *owed; /* by sequence; those before owed_first are staged */
+    uint32_t owed_cap, owed_first, owed_count;
 
     struct recovery *recovery; /* NULL when over */
     struct cleaner *cleaner;   /* NULL when idle */
@@ -164,6 +173,7 @@ struct spool {
     struct memory_op *memory_ops;
     uint32_t memory_cap, memory_count;
 
+    bool behind;    /* spool_behind() */
     bool space_low; /* a path is below its limit */
     enum spool_err accepting;
     struct health_check *check; /* health.c */
@@ -196,6 +206,8 @@ struct spool_ref log_ref(const struct spool_log *log, uint32_t slot_index);
 /* The settles up to the mark give their records back. */
 void log_mark(struct spool_log *log);
 void spool_damaged(struct spool *sp, const uint8_t id[16], struct segment *seg, const char *what);
+/* Settles that were owed are staged as far as there is room. */
+void log_stage_owed(struct spool_log *log);
 /* SPOOL_OK, or why this log takes no new mail now. */
 PURE enum spool_err log_takes_puts(const struct spool_log *log);
 /* Acceptance is judged anew; events->health() hears of a change. */

@@ -119,7 +119,8 @@ static bool log_hopeless(const struct spool_log *log)
 
 static bool log_written(const struct spool_log *log)
 {
-    bool nothing = log->in_flight == 0 && log->stage == NULL && dlist_empty(&log->ready_list);
+    bool nothing = log->in_flight == 0 && log->stage == NULL && dlist_empty(&log->ready_list) &&
+                   log->owed_count == 0;
 
     return nothing || log_hopeless(log);
 }
@@ -183,6 +184,7 @@ static void spool_pump(struct post *p)
         struct spool_log *log = &sp->logs[i];
 
         recover_tick(log);
+        log_stage_owed(log);
         commit_pump(log);
         cleaner_tick(log);
     }

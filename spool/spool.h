@@ -62,6 +62,7 @@ struct spool_params {
     uint64_t segment_size;      /* 0: 64 MiB */
     uint32_t reserve_segments;  /* 0: default; for settles, state and the cleaner */
     uint64_t staging_bytes_max; /* per shard; 0: default */
+    uint32_t backlog_commits_max; /* per log, full of what the disk did not take; 0: default */
     const struct spool_guard *guards;
     uint32_t guard_count;
     uint64_t min_free_bytes; /* of each data path: refuse new mail below; 0: none */
@@ -130,6 +131,10 @@ void spool_close(struct spool **spp);
 /* Whether new mail may come in: SPOOL_OK, SPOOL_E_FULL (disk below its limit) or SPOOL_E_IO. */
 PURE enum spool_err spool_accepting(const struct spool *sp);
 
+/* So much waits for the disk that nothing should be begun which ends in a settle or a change: both
+ * are taken, but are kept in memory until the disk is well. It is so no more by itself. */
+PURE bool spool_behind(const struct spool *sp);
+
 /* ---- put: one transaction ---- */
 
 struct spool_put_record {
@@ -169,7 +174,8 @@ void spool_withdraw(struct spool *sp, struct spool_void *v);
 
 /* A new whole snapshot of a record's state: meta and blob replace the earlier ones. meta and blob
  * are copied; the op stays untouched until done(); the ref stays the same. Nothing waits for a
- * change, so it may take a few tens of milliseconds to share a commit. */
+ * change, so it may take a few tens of milliseconds to share a commit. One without a blob may be
+ * answered with SPOOL_E_IO and forgotten when the disk has been away for too long. */
 struct spool_change {
     struct spool_ref ref;
     struct spool_meta meta;
@@ -181,8 +187,9 @@ struct spool_change {
 void spool_change(struct spool *sp, struct spool_change *c);
 
 /* The final state. Takes effect at once for every other call; written with the next commit, and
- * remembered for the log until spool_mark_logged() passes it. `outcome` is copied. Answers the
- * settle's sequence number, 0 when the ref names nothing. */
+ * remembered for the log until spool_mark_logged() passes it. `outcome` is copied; it is left out
+ * when the disk has been away for too long. Answers the settle's sequence number, 0 when the ref
+ * names nothing. */
 uint64_t spool_settle(struct spool *sp, struct spool_ref ref, struct slice outcome);
 /* Log records of every settle up to `sequence` are on stable storage. Until then the space of
  * those records is not given back. */

@@ -13,6 +13,8 @@
 #define SEGMENT_SIZE_MEMORY (16ull * 1024 * 1024)
 #define RESERVE_DEFAULT 2u
 #define STAGING_DEFAULT (32ull * 1024 * 1024)
+/* The other half of the names is for what cannot be put off: withdrawals, changed envelopes. */
+#define BACKLOG_COMMITS_DEFAULT (LOC_COMMIT_MAX / 2)
 #define LOG_NUMBER_MAX 65535u
 #define BOOT_MAX ((1u << (64 - STORE_BOOT_SHIFT)) - 2)
 
@@ -43,6 +45,8 @@ static void limits_set(struct store_limits *l, const struct spool_params *params
         params->reserve_segments != 0 ? params->reserve_segments : RESERVE_DEFAULT;
     l->staging_bytes_max =
         params->staging_bytes_max != 0 ? params->staging_bytes_max : STAGING_DEFAULT;
+    l->backlog_commits_max =
+        params->backlog_commits_max != 0 ? params->backlog_commits_max : BACKLOG_COMMITS_DEFAULT;
 }
 
 /* ---- which logs there are ---- */

@@ -42,6 +42,7 @@ struct store_limits {
     uint32_t commit_cap; /* of an ordinary staging buffer */
     uint32_t reserve_segments;
     uint64_t staging_bytes_max;
+    uint32_t backlog_commits_max;
 };
 
 struct spool_store {
