@@ -175,11 +175,23 @@ static bool lane_must_stop(const struct lane *l)
             l->delivered_this_connection >= readyq_path(l->rq)->max_deliveries_per_connection);
 }
 
+/* The next message that may be sent; what is held back goes, for it takes up the queue's slots. */
+static struct message *lane_take(struct lane *l)
+{
+    struct queue_mgr *queue = l->rq->eg->queue;
+    struct message *m;
+
+    while ((m = readyq_pop(l->rq)) != NULL && queue_holds_back(queue, m)) {
+        queue_reinsert(queue, m, INSERT_SPOOL_UNHEALTHY);
+    }
+    return m;
+}
+
 void lane_next(struct lane *l)
 {
     MUST(l->state == LANE_NEXT);
     if (l->m == NULL && !lane_must_stop(l)) {
-        l->m = readyq_pop(l->rq);
+        l->m = lane_take(l);
     }
     if (l->m != NULL) {
         lane_hold(l);

@@ -96,6 +96,15 @@ void queue_save_state(struct queue_mgr *mgr, struct message *m)
 
 static void message_due(struct timer *t);
 
+/* What the spool has, too, leaves memory. */
+static void content_rest(struct message *m)
+{
+    if ((m->flags & MESSAGE_SPOOLED) != 0 && m->content != NULL && !m->content->envelope_dirty &&
+        !m->content->data_dirty) {
+        message_content_free(&m->content);
+    }
+}
+
 void queue_wait(struct queue_mgr *mgr, struct message *m)
 {
     const struct schedq *q = m->owner;
@@ -118,11 +127,48 @@ void queue_wait(struct queue_mgr *mgr, struct message *m)
     m->timer.fn = message_due;
     timer_arm(&mgr->shard->timers, &m->timer,
               shard_now_ms(mgr->shard) + (until_ms > now_ms ? until_ms - now_ms : 0));
-    if ((m->flags & MESSAGE_SPOOLED) != 0 && m->content != NULL && !m->content->envelope_dirty &&
-        !m->content->data_dirty) {
-        message_content_free(&m->content);
+    content_rest(m);
+}
+
+/* ---- held back ---- */
+
+static void held_again(struct timer *t);
+
+bool queue_holds_back(struct queue_mgr *mgr, const struct message *m)
+{
+    bool behind = spool_behind(mgr->spool);
+
+    if (behind && !mgr->behind) {
+        diag_error(mgr->diag, "queue", "deliveries are held back: the disk does not take what "
+                                       "became of earlier ones");
+    } else if (!behind && mgr->behind) {
+        diag_info(mgr->diag, "queue", "deliveries go on: the disk takes writes again");
+    }
+    mgr->behind = behind;
+    return behind && (m->flags & MESSAGE_SPOOLED) != 0;
+}
+
+/* Its due time stays what it is. */
+static void queue_hold_back(struct queue_mgr *mgr, struct message *m)
+{
+    mgr->waiting_count++;
+    m->timer.fn = held_again;
+    timer_arm(&mgr->shard->timers, &m->timer,
+              shard_now_ms(mgr->shard) + retry_spread_ms(ring_random(&mgr->shard->ring)));
+    content_rest(m);
+}
+
+/* It has reached max_age. */
+static void queue_end_age(struct queue_mgr *mgr, struct message *m)
+{
+    if (queue_holds_back(mgr, m)) {
+        queue_hold_back(mgr, m);
+    } else {
+        queue_outlive(mgr, m);
     }
 }
+
+/* ---- waiting, and its end ---- */
 
 static void message_due(struct timer *t)
 {
@@ -138,7 +184,7 @@ static void message_due(struct timer *t)
         return;
     }
     if (m->due_ms > now_ms && age_ms >= schedq_config(q)->max_age / 1000000u) {
-        queue_outlive(mgr, m);
+        queue_end_age(mgr, m);
         return;
     }
     if (m->due_ms > now_ms) { /* the wall clock was set back */
@@ -149,8 +195,6 @@ static void message_due(struct timer *t)
     insert_context_add(m, INSERT_DUE_TIME_WAS_REACHED);
     queue_promote(mgr, m);
 }
-
-static void queue_hold(struct queue_mgr *mgr, struct message *m);
 
 static void held_again(struct timer *t)
 {
@@ -243,7 +287,7 @@ void queue_place(struct queue_mgr *mgr, struct message *m)
     }
     m->flags &= (uint8_t)~MESSAGE_MOVED;
     if (queue_outlived(mgr, m, moved)) {
-        queue_outlive(mgr, m);
+        queue_end_age(mgr, m);
     } else if (m->due_ms > queue_wall_ms(mgr)) {
         if (insert_context_is(m, INSERT_RECEIVED) && m->content != NULL &&
             m->content->schedule != NULL) {
@@ -349,6 +393,8 @@ void queue_promote(struct queue_mgr *mgr, struct message *m)
 {
     if (mgr->draining) {
         queue_rest(mgr, m);
+    } else if (queue_holds_back(mgr, m)) {
+        queue_hold_back(mgr, m);
     } else if (schedq_config(m->owner)->has_max_message_rate) {
         promote_at_rate(mgr, m);
     } else {

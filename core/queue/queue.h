@@ -91,6 +91,7 @@ struct queue_mgr {
     uint64_t unsaved_bytes, unsaved_bytes_max;
     uint32_t unsaved_count;
     bool save_fails;         /* the last such write did, and the operator was told */
+    bool behind;             /* the spool was, when last asked, and the operator was told */
     struct queue_counters counters;
     void (*settled)(void *ctx); /* of queue_mgr_settled(), while it waits */
     void *settled_ctx;
@@ -174,6 +175,10 @@ void queue_retry(struct queue_mgr *mgr, struct message *m, const struct queue_re
 void queue_reinsert(struct queue_mgr *mgr, struct message *m, enum insert_reason reason);
 
 /* ---- for the promoter ---- */
+
+/* The spool could not note what becomes of this message now: it is not to be sent, but given back
+ * by queue_reinsert(), and comes again. */
+NODISCARD bool queue_holds_back(struct queue_mgr *mgr, const struct message *m);
 
 /* Writes attempts, due time and, where they changed, envelope and metadata to the spool. The
  * message may be freed right after, unless it is in memory alone: then nothing happens here, and

@@ -71,6 +71,7 @@ static void spool_start(struct queue_bench *b, struct buf *why)
                                         .meta_path = path,
                                         .segment_size = 128 * 1024,
                                         .reserve_segments = 1,
+                                        .staging_bytes_max = 256 * 1024,
                                         .shard_count = 1};
     const struct spool_events events = {.ctx = b,
                                         .found = found,
