@@ -39,29 +39,10 @@ void trace_received_put(struct buf *out, const struct trace_received *t)
     BUF_LIT(out, "\r\n");
 }
 
-/* Printable ASCII but for quote and backslash needs no escaping; addresses nearly always are. */
-static void json_string(struct buf *out, struct slice s)
-{
-    bool is_plain = true;
-
-    for (size_t i = 0; i < s.len; i++) {
-        uint8_t c = (uint8_t)s.ptr[i];
-
-        is_plain &= c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
-    }
-    if (is_plain) {
-        buf_char(out, '"');
-        buf_put(out, s);
-        buf_char(out, '"');
-    } else {
-        json_write_string(out, s);
-    }
-}
-
 static void recipients_put(struct buf *out, const struct trace_supplemental *t)
 {
     if (t->recipient_count == 1) {
-        json_string(out, t->recipients[0]);
+        json_write_string(out, t->recipients[0]);
         return;
     }
     buf_char(out, '[');
@@ -69,7 +50,7 @@ static void recipients_put(struct buf *out, const struct trace_supplemental *t)
         if (i != 0) {
             buf_char(out, ',');
         }
-        json_string(out, t->recipients[i]);
+        json_write_string(out, t->recipients[i]);
     }
     buf_char(out, ']');
 }
@@ -97,7 +78,7 @@ static void metas_put(struct buf *out, const struct trace_supplemental *t, size_
             break;
         }
         if (order < 0 && !slice_eq(meta->name, KEY_MARKER)) {
-            json_string(out, meta->name);
+            json_write_string(out, meta->name);
             buf_char(out, ':');
             buf_put(out, meta->json);
             buf_char(out, ',');

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "core/base/digits.h"
 #include "core/base/mem.h"
 
 void buf_free(struct buf *b)
@@ -51,14 +52,8 @@ void buf_printf(struct buf *b, const char *fmt, ...)
 
 void buf_u64(struct buf *b, uint64_t value)
 {
-    char digits[20];
-    size_t n = sizeof(digits);
-
-    do {
-        digits[--n] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value != 0);
-    buf_append(b, digits + n, sizeof(digits) - n);
+    buf_reserve(b, DIGITS_U64_MAX);
+    b->len = (size_t)(digits_put_u64(b->ptr + b->len, value) - b->ptr);
 }
 
 void buf_consume(struct buf *b, size_t n)

@@ -1,5 +1,7 @@
 #include "core/base/civil.h"
 
+#include "core/base/digits.h"
+
 #define DAY_S 86400
 #define YEAR_MAX 9999
 
@@ -46,14 +48,6 @@ void civil_from_s(int64_t s, struct civil *out)
     out->second = (uint8_t)(left % 60);
 }
 
-static void put_digits(char *to, uint64_t value, size_t count)
-{
-    while (count > 0) {
-        to[--count] = (char)('0' + value % 10);
-        value /= 10;
-    }
-}
-
 void civil_text(int64_t s, char out[CIVIL_TEXT])
 {
     struct civil c;
@@ -61,29 +55,33 @@ void civil_text(int64_t s, char out[CIVIL_TEXT])
     civil_from_s(s, &c);
     c.year = c.year < 0 ? 0 : c.year > YEAR_MAX ? YEAR_MAX : c.year;
     memcpy(out, "0000-00-00T00:00:00", CIVIL_TEXT);
-    put_digits(out, (uint64_t)c.year, 4);
-    put_digits(out + 5, c.month, 2);
-    put_digits(out + 8, c.day, 2);
-    put_digits(out + 11, c.hour, 2);
-    put_digits(out + 14, c.minute, 2);
-    put_digits(out + 17, c.second, 2);
+    (void)digits_put2(out, (unsigned)(c.year / 100));
+    (void)digits_put2(out + 2, (unsigned)(c.year % 100));
+    (void)digits_put2(out + 5, c.month);
+    (void)digits_put2(out + 8, c.day);
+    (void)digits_put2(out + 11, c.hour);
+    (void)digits_put2(out + 14, c.minute);
+    (void)digits_put2(out + 17, c.second);
 }
 
 size_t civil_fraction(uint32_t ns, char out[CIVIL_FRACTION_MAX])
 {
-    size_t digits = 9;
+    char *to = out;
 
     MUST(ns < 1000000000u);
     if (ns == 0) {
         return 0;
     }
-    while (ns % 1000 == 0) {
-        ns /= 1000;
-        digits -= 3;
+    *to++ = '.';
+    to = digits_put3(to, ns / 1000000);
+    ns %= 1000000;
+    if (ns != 0) {
+        to = digits_put3(to, ns / 1000);
     }
-    out[0] = '.';
-    put_digits(out + 1, ns, digits);
-    return digits + 1;
+    if (ns % 1000 != 0) {
+        to = digits_put3(to, ns % 1000);
+    }
+    return (size_t)(to - out);
 }
 
 void civil_put_moment(struct buf *out, const struct civil_moment *m)
@@ -99,9 +97,9 @@ void civil_put_moment(struct buf *out, const struct civil_moment *m)
         unsigned minutes = (unsigned)(m->offset_min < 0 ? -m->offset_min : m->offset_min);
 
         text[len] = m->offset_min < 0 ? '-' : '+';
-        put_digits(text + len + 1, minutes / 60, 2);
+        (void)digits_put2(text + len + 1, minutes / 60);
         text[len + 3] = ':';
-        put_digits(text + len + 4, minutes % 60, 2);
+        (void)digits_put2(text + len + 4, minutes % 60);
         len += 6;
     }
     buf_append(out, text, len);

@@ -1,16 +1,12 @@
 #include "core/base/hex.h"
 
+#include "core/base/digits.h"
+
 void hex_encode(struct buf *out, struct slice bytes)
 {
-    static const char digits[] = "0123456789abcdef";
-
     buf_reserve(out, bytes.len * 2);
-    for (size_t i = 0; i < bytes.len; i++) {
-        uint8_t byte = (uint8_t)bytes.ptr[i];
-
-        out->ptr[out->len++] = digits[byte >> 4];
-        out->ptr[out->len++] = digits[byte & 15];
-    }
+    (void)digits_put_hex(out->ptr + out->len, (const uint8_t *)bytes.ptr, bytes.len);
+    out->len += bytes.len * 2;
 }
 
 int hex_digit(char c)

@@ -2,6 +2,8 @@
 
 #include <arpa/inet.h>
 
+#include "core/base/digits.h"
+
 #define IP_PREFIX_LEN_MAX(ip) ((ip)->family == IP_V4 ? 32u : 128u)
 
 bool ip_parse(struct slice text, struct ip *out)
@@ -117,14 +119,15 @@ bool ip_net_has(const struct ip_net *net, const struct ip *ip)
     return rest == 0 || ((net->ip.bytes[whole] ^ ip->bytes[whole]) & (0xff00u >> rest) & 0xff) == 0;
 }
 
-static void put_v4(struct buf *out, const uint8_t bytes[4])
+static char *put_v4(char *to, const uint8_t bytes[4])
 {
     for (unsigned i = 0; i < 4; i++) {
         if (i != 0) {
-            buf_char(out, '.');
+            *to++ = '.';
         }
-        buf_u64(out, bytes[i]);
+        to = digits_put_u64(to, bytes[i]);
     }
+    return to;
 }
 
 /* The longest run of two or more zero groups, the first of equals: it becomes "::" (RFC 5952). */
@@ -146,26 +149,26 @@ static void longest_zero_run(const uint16_t groups[8], unsigned *at, unsigned *l
     }
 }
 
-static void put_hex_group(struct buf *out, uint16_t group)
+static char *put_hex_group(char *to, uint16_t group)
 {
     static const char hex[] = "0123456789abcdef";
     int shift = group >= 0x1000 ? 12 : group >= 0x100 ? 8 : group >= 0x10 ? 4 : 0;
 
     for (; shift >= 0; shift -= 4) {
-        buf_char(out, hex[(group >> shift) & 0xf]);
+        *to++ = hex[(group >> shift) & 0xf];
     }
+    return to;
 }
 
-static void put_v6(struct buf *out, const uint8_t bytes[16])
+static char *put_v6(char *to, const uint8_t bytes[16])
 {
     static const uint8_t v4_mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
     uint16_t groups[8];
     unsigned run_at, run_len;
 
     if (memcmp(bytes, v4_mapped, sizeof(v4_mapped)) == 0) {
-        BUF_LIT(out, "::ffff:");
-        put_v4(out, bytes + 12);
-        return;
+        memcpy(to, "::ffff:", 7);
+        return put_v4(to + 7, bytes + 12);
     }
     for (unsigned i = 0; i < 8; i++) {
         groups[i] = (uint16_t)(bytes[2 * i] << 8 | bytes[2 * i + 1]);
@@ -173,37 +176,58 @@ static void put_v6(struct buf *out, const uint8_t bytes[16])
     longest_zero_run(groups, &run_at, &run_len);
     for (unsigned i = 0; i < 8; i++) {
         if (i == run_at) {
-            BUF_LIT(out, "::");
+            memcpy(to, "::", 2);
+            to += 2;
             i += run_len - 1;
             continue;
         }
         if (i != 0 && i != run_at + run_len) {
-            buf_char(out, ':');
+            *to++ = ':';
         }
-        put_hex_group(out, groups[i]);
+        to = put_hex_group(to, groups[i]);
     }
+    return to;
+}
+
+struct slice ip_text(const struct ip *ip, char room[IP_TEXT_MAX])
+{
+    char *end = room;
+
+    if (ip->family == IP_V4) {
+        end = put_v4(room, ip->bytes);
+    } else if (ip->family == IP_V6) {
+        end = put_v6(room, ip->bytes);
+    }
+    return slice_of(room, (size_t)(end - room));
+}
+
+struct slice ip_port_text(const struct ip_port *addr, char room[IP_PORT_TEXT_MAX])
+{
+    bool is_v6 = addr->ip.family == IP_V6;
+    char *to = room;
+
+    if (is_v6) {
+        *to++ = '[';
+    }
+    to += ip_text(&addr->ip, to).len;
+    if (is_v6) {
+        *to++ = ']';
+    }
+    *to++ = ':';
+    to = digits_put_u64(to, addr->port);
+    return slice_of(room, (size_t)(to - room));
 }
 
 void ip_put(struct buf *out, const struct ip *ip)
 {
-    if (ip->family == IP_V4) {
-        put_v4(out, ip->bytes);
-    } else if (ip->family == IP_V6) {
-        put_v6(out, ip->bytes);
-    }
+    buf_reserve(out, IP_TEXT_MAX);
+    out->len += ip_text(ip, out->ptr + out->len).len;
 }
 
 void ip_port_put(struct buf *out, const struct ip_port *addr)
 {
-    if (addr->ip.family == IP_V6) {
-        buf_char(out, '[');
-        ip_put(out, &addr->ip);
-        buf_char(out, ']');
-    } else {
-        ip_put(out, &addr->ip);
-    }
-    buf_char(out, ':');
-    buf_u64(out, addr->port);
+    buf_reserve(out, IP_PORT_TEXT_MAX);
+    out->len += ip_port_text(addr, out->ptr + out->len).len;
 }
 
 void ip_net_put(struct buf *out, const struct ip_net *net)

@@ -34,45 +34,58 @@ static inline bool is_special(uint8_t c)
     return c < 0x20 || c == '"' || c == '\\';
 }
 
-#ifdef __SSE2__
-/* Whole blocks of 16 that need no escape, and how far the first other one is clean. The compare
- * is signed: with `high`, bytes above 0x7f count as below 0x20. */
-static const char *plain_blocks(const char *at, const char *end, bool high)
+/* How many of the eight bytes come before the first special one; with `high`, one above 0x7f counts
+ * as special. */
+static inline unsigned word_plain_len(const char *at, bool high)
 {
-    const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\');
+    uint64_t word, hits;
 
-    for (; end - at >= 16; at += 16) {
-        __m128i block = _mm_loadu_si128((const __m128i *)(const void *)at);
-        __m128i low = high ? _mm_cmplt_epi8(block, _mm_set1_epi8(0x20))
-                           : _mm_cmpeq_epi8(_mm_min_epu8(block, _mm_set1_epi8(0x1f)), block);
-        __m128i quoted =
-            _mm_or_si128(_mm_cmpeq_epi8(block, quote), _mm_cmpeq_epi8(block, backslash));
-        unsigned hits = (unsigned)_mm_movemask_epi8(_mm_or_si128(low, quoted));
+    memcpy(&word, at, 8);
+    hits = special_bytes(word) | (high ? word & HIGH_BITS : 0);
+    return hits != 0 ? (unsigned)__builtin_ctzll(hits) / 8 : 8;
+}
 
-        if (hits != 0) {
-            return at + __builtin_ctz(hits);
-        }
-    }
-    return at;
+#define BLOCK_SIZE 16u
+
+/* The same of a block. */
+#ifdef __SSE2__
+static inline unsigned block_plain_len(const char *at, bool high)
+{
+    __m128i block = _mm_loadu_si128((const __m128i *)(const void *)at);
+    /* The first compare is signed: bytes above 0x7f count as below 0x20. */
+    __m128i low = high ? _mm_cmplt_epi8(block, _mm_set1_epi8(0x20))
+                       : _mm_cmpeq_epi8(_mm_min_epu8(block, _mm_set1_epi8(0x1f)), block);
+    __m128i quoted = _mm_or_si128(_mm_cmpeq_epi8(block, _mm_set1_epi8('"')),
+                                  _mm_cmpeq_epi8(block, _mm_set1_epi8('\\')));
+    unsigned hits = (unsigned)_mm_movemask_epi8(_mm_or_si128(low, quoted));
+
+    return (unsigned)__builtin_ctz(hits | 1u << BLOCK_SIZE);
 }
 #else
-static const char *plain_blocks(const char *at, const char *end, bool high)
+static inline unsigned block_plain_len(const char *at, bool high)
 {
-    return at;
+    unsigned len = word_plain_len(at, high);
+
+    return len < 8 ? len : 8 + word_plain_len(at + 8, high);
 }
 #endif
 
 static inline const char *plain_end(const char *at, const char *end, bool high)
 {
-    at = plain_blocks(at, end, high);
-    for (; end - at >= 8; at += 8) {
-        uint64_t word, hits;
+    for (; end - at >= BLOCK_SIZE; at += BLOCK_SIZE) {
+        unsigned len = block_plain_len(at, high);
 
-        memcpy(&word, at, 8);
-        hits = special_bytes(word) | (high ? word & HIGH_BITS : 0);
-        if (hits != 0) {
-            return at + __builtin_ctzll(hits) / 8;
+        if (len < BLOCK_SIZE) {
+            return at + len;
         }
+    }
+    if (end - at >= 8) {
+        unsigned len = word_plain_len(at, high);
+
+        if (len < 8) {
+            return at + len;
+        }
+        at += 8;
     }
     while (at < end && !is_special((uint8_t)*at) && !(high && (uint8_t)*at >= 0x80)) {
         at++;
@@ -103,12 +116,11 @@ static void put_escape(struct buf *out, uint8_t c)
     }
 }
 
-void json_write_string(struct buf *out, struct slice s)
+/* Appends what is not plain all through. */
+static void put_escaped(struct buf *out, struct slice s)
 {
-    const char *at = s.len != 0 ? s.ptr : "", *end = at + s.len;
+    const char *at = s.ptr, *end = at + s.len;
 
-    buf_reserve(out, s.len + 2);
-    buf_char(out, '"');
     while (at < end) {
         const char *stop = plain_end(at, end, true);
         size_t len;
@@ -130,6 +142,38 @@ void json_write_string(struct buf *out, struct slice s)
             put_escape(out, (uint8_t)*at);
             at++;
         }
+    }
+}
+
+/* Appends the string with its quotes as if it were plain and answers how many of its bytes are:
+ * most strings are short and plain, and a block of quotes at the end stops the look at any
+ * of them. */
+static size_t put_plain(struct buf *out, struct slice s)
+{
+    const char *at;
+    char *text;
+    unsigned len;
+
+    buf_reserve(out, 1 + s.len + BLOCK_SIZE);
+    text = out->ptr + out->len;
+    *text++ = '"';
+    if (s.len != 0) {
+        memcpy(text, s.ptr, s.len);
+    }
+    memset(text + s.len, '"', BLOCK_SIZE);
+    for (at = text; (len = block_plain_len(at, true)) == BLOCK_SIZE;) {
+        at += BLOCK_SIZE;
+    }
+    return (size_t)(at - text) + len;
+}
+
+void json_write_string(struct buf *out, struct slice s)
+{
+    size_t plain_len = put_plain(out, s);
+
+    out->len += 1 + plain_len;
+    if (plain_len < s.len) {
+        put_escaped(out, slice_from(s, plain_len));
     }
     buf_char(out, '"');
 }

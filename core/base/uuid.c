@@ -1,6 +1,9 @@
 #include "core/base/uuid.h"
 
+#include "core/base/digits.h"
 #include "core/base/hex.h"
+
+#define UUID_TEXT 36u
 
 struct uuid uuid_v4(uint64_t random_high, uint64_t random_low)
 {
@@ -51,12 +54,17 @@ bool uuid_parse(struct slice text, struct uuid *out)
 
 void uuid_put(struct buf *out, const struct uuid *u)
 {
-    for (size_t i = 0; i < 16; i++) {
-        if (starts_group(i)) {
-            buf_char(out, '-');
-        }
-        hex_encode(out, slice_of(u->bytes + i, 1));
+    char *to;
+
+    buf_reserve(out, UUID_TEXT);
+    to = digits_put_hex(out->ptr + out->len, u->bytes, 4);
+    for (size_t i = 4; i < 10; i += 2) {
+        *to++ = '-';
+        to = digits_put_hex(to, u->bytes + i, 2);
     }
+    *to++ = '-';
+    (void)digits_put_hex(to, u->bytes + 10, 6);
+    out->len += UUID_TEXT;
 }
 
 void uuid_put_simple(struct buf *out, const struct uuid *u)

@@ -1,4 +1,5 @@
 /* Version-1 UUIDs: RFC 9562 5.1. */
+#include "core/base/digits.h"
 #include "core/base/hex.h"
 #include "core/message/message.h"
 
@@ -49,12 +50,7 @@ void message_id_next(struct message_ids *ids, uint64_t wall_ns, uint8_t out[16])
 
 void message_id_text(const uint8_t id[16], char out[MESSAGE_ID_TEXT])
 {
-    static const char hex[] = "0123456789abcdef";
-
-    for (size_t i = 0; i < 16; i++) {
-        out[2 * i] = hex[id[i] >> 4];
-        out[2 * i + 1] = hex[id[i] & 15];
-    }
+    (void)digits_put_hex(out, id, 16);
 }
 
 bool message_id_parse(struct slice text, uint8_t out[16])

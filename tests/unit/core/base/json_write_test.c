@@ -69,6 +69,45 @@ static void every_byte_at_every_place_reads_back(void **state)
     }
 }
 
+/* Every class of byte, at every place of strings from nothing to two blocks and a bit, against the
+ * escape rules one by one. */
+static void escapes_are_the_same_wherever_a_byte_stands(void **state)
+{
+    static const struct {
+        const char *name;
+        char byte;
+        struct slice text;
+    } classes[] = {
+        {"NUL", '\0', SLICE_INIT("\\u0000")},      {"a control", '\x1f', SLICE_INIT("\\u001f")},
+        {"a newline", '\n', SLICE_INIT("\\n")},    {"a quote", '"', SLICE_INIT("\\\"")},
+        {"a backslash", '\\', SLICE_INIT("\\\\")}, {"a space", ' ', SLICE_INIT(" ")},
+        {"a letter", 'k', SLICE_INIT("k")},         {"DEL", '\x7f', SLICE_INIT("\x7f")},
+        {"no UTF-8", '\x80', SLICE_INIT("\xef\xbf\xbd")},
+        {"never UTF-8", '\xff', SLICE_INIT("\xef\xbf\xbd")},
+    };
+    char bytes[35];
+
+    (void)state;
+    memset(bytes, 'a', sizeof(bytes));
+    for (size_t i = 0; i < ARRAY_COUNT(classes); i++) {
+        print_message("%s\n", classes[i].name);
+        for (size_t len = 1; len <= sizeof(bytes); len++) {
+            for (size_t place = 0; place < len; place++) {
+                struct buf out = {0}, expected = {0};
+
+                bytes[place] = classes[i].byte;
+                json_write_string(&out, slice_of(bytes, len));
+                bytes[place] = 'a';
+                buf_printf(&expected, "\"%.*s%.*s%.*s\"", (int)place, bytes,
+                           SLICE_ARG(classes[i].text), (int)(len - place - 1), bytes);
+                assert_true(slice_eq(buf_slice(&out), buf_slice(&expected)));
+                buf_free(&out);
+                buf_free(&expected);
+            }
+        }
+    }
+}
+
 struct double_case {
     double v;
     const char *name;
@@ -144,6 +183,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(strings_are_escaped_and_always_utf8),
         cmocka_unit_test(every_byte_at_every_place_reads_back),
+        cmocka_unit_test(escapes_are_the_same_wherever_a_byte_stands),
         cmocka_unit_test(numbers_are_short_and_exact),
         cmocka_unit_test(a_tree_is_built_cloned_and_printed_with_sorted_keys),
     };
