@@ -3,13 +3,6 @@
 #include <stdio.h>
 
 #include "core/base/digits.h"
-#include "core/base/mem.h"
-
-void buf_free(struct buf *b)
-{
-    mem_give(b->ptr);
-    *b = (struct buf){0};
-}
 
 void buf_grow(struct buf *b, size_t room)
 {

@@ -1,7 +1,8 @@
 /*
  * buf - a growing run of bytes with one owner.
  *
- * Memory    doubles; {0} is an empty buffer. buf_free() gives it back and leaves {0}.
+ * Memory    doubles; {0} is an empty buffer. buf_free() gives it back and leaves {0}. A buffer that
+ *           is used over and over belongs to whoever lives longest and is emptied by buf_reuse().
  * Limits    none of its own: whoever appends peer input checks a bound first.
  */
 #pragma once
@@ -12,6 +13,7 @@
 
 #include "core/base/attr.h"
 #include "core/base/check.h"
+#include "core/base/mem.h"
 #include "core/base/slice.h"
 
 struct buf {
@@ -20,7 +22,6 @@ struct buf {
     size_t cap;
 };
 
-void buf_free(struct buf *b);
 void buf_grow(struct buf *b, size_t room); /* at least `room` unused bytes after len */
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void buf_vprintf(struct buf *b, const char *fmt, va_list ap);
@@ -28,6 +29,14 @@ void buf_u64(struct buf *b, uint64_t value); /* decimal */
 void buf_consume(struct buf *b, size_t n);   /* drops the first n bytes */
 /* Inserts before `at`. */
 void buf_insert(struct buf *b, size_t at, struct slice s);
+
+static inline void buf_free(struct buf *b)
+{
+    if (b->ptr != NULL) { /* many never hold anything */
+        mem_give(b->ptr);
+        *b = (struct buf){0};
+    }
+}
 
 static inline void buf_reserve(struct buf *b, size_t room)
 {
@@ -63,6 +72,18 @@ static inline struct slice buf_slice(const struct buf *b)
 
 static inline void buf_clear(struct buf *b)
 {
+    b->len = 0;
+}
+
+/* Room that a buffer keeps from one use to the next. */
+#define BUF_REUSE_MAX 65536u
+
+/* Empties it for its next use. */
+static inline void buf_reuse(struct buf *b)
+{
+    if (UNLIKELY(b->cap > BUF_REUSE_MAX)) {
+        buf_free(b);
+    }
     b->len = 0;
 }
 

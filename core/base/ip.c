@@ -191,14 +191,13 @@ static char *put_v6(char *to, const uint8_t bytes[16])
 
 struct slice ip_text(const struct ip *ip, char room[IP_TEXT_MAX])
 {
-    char *end = room;
-
     if (ip->family == IP_V4) {
-        end = put_v4(room, ip->bytes);
-    } else if (ip->family == IP_V6) {
-        end = put_v6(room, ip->bytes);
+        return slice_of(room, (size_t)(put_v4(room, ip->bytes) - room));
     }
-    return slice_of(room, (size_t)(end - room));
+    if (ip->family == IP_V6) {
+        return slice_of(room, (size_t)(put_v6(room, ip->bytes) - room));
+    }
+    return (struct slice){0};
 }
 
 struct slice ip_port_text(const struct ip_port *addr, char room[IP_PORT_TEXT_MAX])

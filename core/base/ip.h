@@ -42,7 +42,7 @@ NODISCARD bool ip_net_parse(struct slice text, struct ip_net *out, struct buf *w
 PURE bool ip_eq(const struct ip *a, const struct ip *b);
 PURE bool ip_net_has(const struct ip_net *net, const struct ip *ip); /* same family only */
 
-/* The text form in the caller's room, without a NUL; empty for IP_NONE. */
+/* The text form in the caller's room, without a NUL; {0} for IP_NONE. */
 struct slice ip_text(const struct ip *ip, char room[IP_TEXT_MAX]);
 struct slice ip_port_text(const struct ip_port *addr, char room[IP_PORT_TEXT_MAX]);
 /* Append the text form. */

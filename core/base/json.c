@@ -2,64 +2,21 @@
 #include "core/base/json_private.h"
 
 #include "core/base/check.h"
-#include "core/base/mem.h"
-
-#define ARENA_CHUNK_FIRST 1024u
-#define ARENA_CHUNK_MAX 65536u
-#define ARENA_ALIGN 8u
-
-struct arena_chunk {
-    struct arena_chunk *older;
-    size_t used, cap;
-    char bytes[];
-};
-
-static void *arena_take(struct json_doc *doc, size_t size, size_t align)
-{
-    struct arena_chunk *chunk = doc->arena;
-    size_t at = chunk != NULL ? (chunk->used + align - 1) & ~(align - 1) : 0;
-
-    if (chunk == NULL || at > chunk->cap || chunk->cap - at < size) {
-        size_t cap = chunk != NULL ? chunk->cap * 2 : ARENA_CHUNK_FIRST;
-
-        cap = cap < ARENA_CHUNK_MAX ? cap : ARENA_CHUNK_MAX;
-        cap = cap < size ? size : cap;
-        MUST(size <= SIZE_MAX - sizeof(*chunk));
-        chunk = mem_take(sizeof(*chunk) + cap);
-        *chunk = (struct arena_chunk){.older = doc->arena, .cap = cap};
-        doc->arena = chunk;
-        at = 0;
-    }
-    chunk->used = at + size;
-    return chunk->bytes + at;
-}
 
 struct slice json_arena_copy(struct json_doc *doc, struct slice s)
 {
-    char *copy;
-
-    if (s.len == 0) {
-        return (struct slice){"", 0};
-    }
-    copy = arena_take(doc, s.len, 1);
-    memcpy(copy, s.ptr, s.len);
-    return slice_of(copy, s.len);
+    return arena_copy(&doc->arena, s);
 }
 
 void json_doc_free(struct json_doc *doc)
 {
-    struct arena_chunk *older;
-
-    for (struct arena_chunk *chunk = doc->arena; chunk != NULL; chunk = older) {
-        older = chunk->older;
-        mem_give(chunk);
-    }
+    arena_free(&doc->arena);
     *doc = (struct json_doc){0};
 }
 
 struct json *json_new(struct json_doc *doc, enum json_type type)
 {
-    struct json *v = arena_take(doc, sizeof(*v), ARENA_ALIGN);
+    struct json *v = arena_take(&doc->arena, sizeof(*v));
 
     *v = (struct json){.type = (uint8_t)type};
     return v;

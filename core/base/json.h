@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/base/arena.h"
 #include "core/base/attr.h"
 #include "core/base/buf.h"
 #include "core/base/slice.h"
@@ -51,7 +52,7 @@ struct json {
 
 struct json_doc {
     struct json *root;
-    void *arena;
+    struct arena arena;
 };
 
 void json_doc_free(struct json_doc *doc);

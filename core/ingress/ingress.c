@@ -148,4 +148,6 @@ void ingress_free(struct ingress *in)
         mem_give(l);
     }
     buf_free(&in->scratch);
+    buf_free(&in->json);
+    buf_free(&in->reply);
 }

@@ -97,7 +97,8 @@ struct ingress {
     bool defers_said;          /* that dynamic parameters turned deferred_spool on */
     void (*drained)(void *ctx);
     void *drained_ctx;
-    struct buf scratch;
+    struct buf scratch, json; /* for one step each */
+    struct buf reply;         /* the final reply of a transaction */
 };
 
 void ingress_init(struct ingress *in, struct shard *shard);

@@ -7,6 +7,8 @@
 #include "core/ingress/deferred.h"
 #include "proto/trace.h"
 
+#define INTAKE_ROOM 1500u /* enough for nearly every transaction */
+
 static void intake_split(struct intake *it);
 static void intake_next_item(struct intake *it);
 
@@ -15,17 +17,14 @@ static void intake_next_item(struct intake *it);
 void intake_free(struct intake **ip)
 {
     struct intake *it = *ip;
+    struct arena arena = it->arena;
 
     timer_cancel(&it->ingress->shard->timers, &it->patience);
     for (uint32_t i = 0; i < it->item_count; i++) {
         if (it->items[i].m != NULL) {
             message_free(&it->items[i].m);
         }
-        buf_free(&it->items[i].queue_name);
         intake_report_free(&it->items[i]);
-    }
-    for (uint32_t i = 0; i < it->record_count; i++) {
-        buf_free(&it->blobs[i]);
     }
     if (it->base != NULL) {
         message_free(&it->base);
@@ -33,16 +32,8 @@ void intake_free(struct intake **ip)
     if (it->call != NULL) {
         vm_call_end(&it->call);
     }
-    mem_give(it->items);
-    mem_give(it->records);
-    mem_give(it->blobs);
-    mem_give(it->puts);
-    mem_give(it->refs);
-    buf_free(&it->sender);
-    buf_free(&it->date);
-    buf_free(&it->why);
     it->ingress->intake_count--;
-    mem_give(it);
+    arena_free(&arena);
     *ip = NULL;
 }
 
@@ -63,14 +54,14 @@ static struct session *intake_detach(struct intake *it)
 void intake_answer(struct intake *it, const struct smtp_answer *answer)
 {
     struct session *s = intake_detach(it);
-    struct buf text = {0};
+    struct buf *text = &s->ingress->reply; /* used up before the next transaction begins */
     struct smtp_answer kept = *answer;
 
-    buf_put(&text, answer->text);
-    kept.text = buf_slice(&text);
+    buf_reuse(text);
+    buf_put(text, answer->text);
+    kept.text = buf_slice(text);
     intake_free(&it);
     session_answer(s, &kept);
-    buf_free(&text);
 }
 
 void intake_refuse(struct intake *it, uint16_t code, struct slice text)
@@ -214,8 +205,8 @@ static struct message *base_message(struct session *s)
 static void received_put(struct intake *it, struct message *m)
 {
     struct session *s = it->session;
-    char id[MESSAGE_ID_TEXT];
-    struct buf peer = {0}, local = {0};
+    char id[MESSAGE_ID_TEXT], peer[IP_TEXT_MAX], local[IP_TEXT_MAX];
+    struct buf *text = &it->ingress->scratch;
     struct trace_received t = {0};
     struct slice first = {0};
     size_t at = 0;
@@ -225,20 +216,16 @@ static void received_put(struct intake *it, struct message *m)
         return;
     }
     message_id_text(m->id, id);
-    ip_put(&peer, &s->peer.ip);
-    ip_put(&local, &s->local.ip);
     t.ehlo = smtp_server_helo(s->smtp);
-    t.peer_ip = buf_slice(&peer);
+    t.peer_ip = ip_text(&s->peer.ip, peer);
     t.hostname = session_hostname(s);
-    t.local_ip = buf_slice(&local);
+    t.local_ip = ip_text(&s->local.ip, local);
     t.id = slice_of(id, sizeof(id));
     t.recipient = first;
-    t.date = buf_slice(&it->date);
-    buf_clear(&it->ingress->scratch);
-    trace_received_put(&it->ingress->scratch, &t);
-    buf_insert(&m->content->head, 0, buf_slice(&it->ingress->scratch));
-    buf_free(&peer);
-    buf_free(&local);
+    t.date = it->date;
+    buf_reuse(text);
+    trace_received_put(text, &t);
+    buf_insert(&m->content->head, 0, buf_slice(text));
 }
 
 /* ---- splitting ---- */
@@ -249,7 +236,7 @@ static struct message *batch_message(struct intake *it)
     const struct message_content *base = it->base->content;
 
     m->content = message_content_new();
-    buf_put(&m->content->sender, buf_slice(&it->sender));
+    buf_put(&m->content->sender, it->sender);
     meta_copy(&m->content->meta, &base->meta);
     m->content->body = body_get(base->body);
     buf_put(&m->content->head, buf_slice(&base->head));
@@ -258,15 +245,19 @@ static struct message *batch_message(struct intake *it)
     return m;
 }
 
-static struct intake_item *item_add(struct intake *it, struct message *m)
+static void items_reserve(struct intake *it, uint32_t count)
 {
-    struct intake_item *item;
+    it->items = arena_take(&it->arena, count * sizeof(*it->items));
+    it->item_max = count;
+}
 
-    it->items = mem_grow(it->items, (it->item_count + 1) * sizeof(*item));
-    item = &it->items[it->item_count++];
+static void item_add(struct intake *it, struct message *m)
+{
+    struct intake_item *item = &it->items[it->item_count++];
+
+    MUST(it->item_count <= it->item_max);
     *item = (struct intake_item){.m = m};
     memcpy(item->id, m->id, sizeof(item->id));
-    return item;
 }
 
 static void split_each(struct intake *it)
@@ -277,7 +268,7 @@ static void split_each(struct intake *it)
         struct message *m = batch_message(it);
 
         message_add_recipient(m, addr);
-        (void)item_add(it, m);
+        item_add(it, m);
     }
 }
 
@@ -300,7 +291,7 @@ static void split_by_domain(struct intake *it)
         }
         if (m == NULL) {
             m = batch_message(it);
-            (void)item_add(it, m);
+            item_add(it, m);
         }
         message_add_recipient(m, addr);
     }
@@ -308,10 +299,11 @@ static void split_by_domain(struct intake *it)
 
 static void split_default(struct intake *it)
 {
+    items_reserve(it, it->base->content->recipient_count);
     if (it->base->content->recipient_count == 1) {
         /* The usual case: nothing is copied. A sender that smtp_server_data changed stays out. */
-        message_set_sender(it->base, buf_slice(&it->sender));
-        (void)item_add(it, it->base);
+        message_set_sender(it->base, it->sender);
+        item_add(it, it->base);
         it->base = NULL;
         return;
     }
@@ -329,6 +321,7 @@ static bool split_by_policy(struct intake *it, const struct json *batches)
     struct buf addr = {0};
     bool ok = true;
 
+    items_reserve(it, batches->count);
     for (const struct json *b = batches->first; ok && b != NULL; b = b->next) {
         struct message *m = NULL;
 
@@ -338,7 +331,7 @@ static bool split_by_policy(struct intake *it, const struct json *batches)
             ok = r->type == JSON_STRING && address_parse(r->string, ADDRESS_POSTMASTER, &addr);
             if (ok && m == NULL) {
                 m = batch_message(it);
-                (void)item_add(it, m);
+                item_add(it, m);
             }
             if (ok) {
                 message_add_recipient(m, buf_slice(&addr));
@@ -419,9 +412,13 @@ static void intake_next_item(struct intake *it)
 
 void intake_begin(struct session *s)
 {
-    struct intake *it = MEM_NEW(struct intake);
+    struct arena arena = {0};
     struct ingress *in = s->ingress;
+    struct intake *it;
 
+    arena_reserve(&arena, INTAKE_ROOM);
+    it = ARENA_NEW(&arena, struct intake);
+    it->arena = arena;
     it->session = s;
     it->ingress = in;
     it->deadline_ns = ring_now_ns(&in->shard->ring) + s->config->data_processing_timeout;
@@ -429,9 +426,11 @@ void intake_begin(struct session *s)
     in->counters.transaction_count++;
     s->intake = it;
     s->phase = PHASE_INTAKE;
-    time_put_rfc2822(&it->date, ring_wall_ns(&in->shard->ring));
+    buf_reuse(&in->scratch);
+    time_put_rfc2822(&in->scratch, ring_wall_ns(&in->shard->ring));
+    it->date = arena_copy(&it->arena, buf_slice(&in->scratch));
     it->base = base_message(s);
-    buf_put(&it->sender, message_sender(it->base));
+    it->sender = arena_copy(&it->arena, message_sender(it->base));
     if (vm_has(in->vm, VM_HOOK_smtp_server_data)) {
         hook_run(it, VM_HOOK_smtp_server_data, it->base, data_done, data_done_later);
     } else {

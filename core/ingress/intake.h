@@ -4,10 +4,12 @@
  * Private to core/ingress. The phases of spec 10 chapter 9.2 in their order; each either goes on
  * at once or waits for a handler, the spool or a queue.
  *
+ * Memory    all that it makes lies in its arena, but messages, reports and calls.
  * Owner     its session; when that loses its peer the intake goes on alone and then ends.
  */
 #pragma once
 
+#include "core/base/arena.h"
 #include "core/ingress/session.h"
 #include "core/queue/records.h"
 
@@ -16,7 +18,7 @@ struct intake_item {
     struct queue_insert insert; /* likewise, where it was forgotten in between */
     struct intake *intake;
     struct message *m;          /* NULL once its queue has it or it was dropped */
-    struct buf queue_name;
+    struct slice queue_name;
     uint8_t id[16];
     struct dsn *dsn;            /* intake_report.c: a delivery status report, to be recorded */
     struct buf feedback;        /* the same of a feedback report, as JSON */
@@ -34,14 +36,14 @@ struct intake_put {
 };
 
 struct intake {
+    struct arena arena;         /* the intake itself is the first thing in it */
     struct session *session;
     struct ingress *ingress;
     struct message *base;       /* all recipients; until it is split */
     struct intake_item *items;
-    uint32_t item_count;
+    uint32_t item_count, item_max;
     uint32_t item_next;         /* the one whose handler runs, then: whose relaying is judged */
     struct spool_put_record *records; /* of all stored items, in item order */
-    struct buf *blobs;
     uint32_t record_count;
     struct intake_put *puts;
     uint32_t put_count;
@@ -51,9 +53,8 @@ struct intake {
     struct spool_void withdraw;
     struct spool_ref *refs;     /* of withdraw */
     struct vm_call *call;
-    struct buf sender;          /* as MAIL FROM said: what the batches go out from */
-    struct buf date;            /* of the Received headers */
-    struct buf why;             /* of the last failed insert */
+    struct slice sender;        /* as MAIL FROM said: what the batches go out from */
+    struct slice date;          /* of the Received headers */
     uint64_t deadline_ns;
     struct timer patience;      /* deadline_ns, while queues are waited for */
     uint32_t late_count;        /* of the failed: nobody answered in time */

@@ -1,5 +1,4 @@
 /* The second part: supplemental headers, queue names, whether each message is relayed. */
-#include "core/base/mem.h"
 #include "core/ingress/intake.h"
 #include "proto/trace.h"
 
@@ -35,16 +34,16 @@ static void supplemental_put(struct intake *it, struct message *m)
 {
     const struct trace_headers_config *cfg = &it->session->config->trace_headers;
     struct trace_supplemental t = {.header_name = slice_str(cfg->header_name)};
+    struct buf *text = &it->ingress->scratch;
     struct slice *recipients;
     struct trace_meta *metas;
-    struct buf text = {0};
     uint32_t i = 0;
 
     if (!cfg->supplemental_header) {
         return;
     }
-    recipients = mem_take(m->content->recipient_count * sizeof(*recipients));
-    metas = mem_take_zero(cfg->include_meta_names.count * sizeof(*metas));
+    recipients = arena_take(&it->arena, m->content->recipient_count * sizeof(*recipients));
+    metas = arena_take(&it->arena, cfg->include_meta_names.count * sizeof(*metas));
     for (size_t at = 0; i < m->content->recipient_count &&
                         message_next_recipient(m, &at, &recipients[i]);) {
         i++;
@@ -53,11 +52,10 @@ static void supplemental_put(struct intake *it, struct message *m)
     t.recipient_count = i;
     t.metas = metas;
     t.meta_count = supplemental_metas(&cfg->include_meta_names, &m->content->meta, metas);
-    trace_supplemental_put(&text, &t, &it->ingress->scratch);
-    buf_insert(&m->content->head, 0, buf_slice(&text));
-    buf_free(&text);
-    mem_give(recipients);
-    mem_give(metas);
+    buf_reuse(text);
+    buf_reuse(&it->ingress->json);
+    trace_supplemental_put(text, &t, &it->ingress->json);
+    buf_insert(&m->content->head, 0, buf_slice(text));
 }
 
 /* The domains of sender and first recipient as the policy has left them. */
@@ -74,21 +72,24 @@ static void item_domains(const struct intake_item *item, struct slice *sender, s
 static bool item_judge(struct intake *it, struct intake_item *item)
 {
     struct slice sender, first;
+    struct buf *name = &it->ingress->scratch;
     struct buf why = {0};
 
     item->intake = it;
-    if (!message_queue_name(item->m, &item->queue_name, &why)) {
+    buf_reuse(name);
+    if (!message_queue_name(item->m, name, &why)) {
         intake_fail(it, buf_slice(&why));
         buf_free(&why);
         return false;
     }
+    item->queue_name = arena_copy(&it->arena, buf_slice(name));
     supplemental_put(it, item->m);
     item->m->size = (uint32_t)message_data_size(item->m);
     item_domains(item, &sender, &first);
     item->relay = item->m->content->recipient_count > 0 &&
                   relay_allowed(it->session, sender, first);
     intake_classify(it, item, first);
-    item->black_hole = slice_eq(buf_slice(&item->queue_name), SLICE("null"));
+    item->black_hole = slice_eq(item->queue_name, SLICE("null"));
     it->relayed_count += item->relay && !item->black_hole;
     it->black_hole_count += item->black_hole;
     item->kept = item->relay && !item->black_hole;

@@ -71,7 +71,7 @@ static void record_recipient(struct intake *it, const struct intake_item *item,
         .message = item->m,
         .recipients = &recipient,
         .recipient_count = 1,
-        .queue = buf_slice(&item->queue_name),
+        .queue = item->queue_name,
         .enhanced = {failed->class, failed->subject, failed->detail},
         .peer_name = mta->text,
         .peer_addr = peer_ip,
@@ -87,18 +87,18 @@ static void record_recipient(struct intake *it, const struct intake_item *item,
 
 void intake_record_report(struct intake *it, const struct intake_item *item)
 {
-    struct buf peer = {0};
+    char room[IP_TEXT_MAX];
+    struct slice peer;
 
     if (item->dsn == NULL) {
         return;
     }
-    ip_put(&peer, &it->session->peer.ip);
+    peer = ip_text(&it->session->peer.ip, room);
     for (uint32_t i = 0; i < item->dsn->recipient_count; i++) {
         if (item->dsn->recipients[i].failed) {
-            record_recipient(it, item, &item->dsn->recipients[i], buf_slice(&peer));
+            record_recipient(it, item, &item->dsn->recipients[i], peer);
         }
     }
-    buf_free(&peer);
 }
 
 void intake_report_free(struct intake_item *item)

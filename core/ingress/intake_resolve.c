@@ -36,7 +36,7 @@ void intake_resolve(struct intake *it)
         struct intake_item *item = &it->items[i];
 
         item->await.known = queue_known;
-        if (item->kept && !queue_await(queue, buf_slice(&item->queue_name), &item->await)) {
+        if (item->kept && !queue_await(queue, item->queue_name, &item->await)) {
             it->waiting++;
         }
     }

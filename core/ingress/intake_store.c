@@ -1,6 +1,5 @@
 /* The last part: spool, Reception records, queues, the final reply. */
 #include "core/base/diag.h"
-#include "core/base/mem.h"
 #include "core/ingress/intake.h"
 #include "core/log/log.h"
 
@@ -11,26 +10,24 @@ static void intake_insert(struct intake *it);
 static void record_reception(struct intake *it, struct intake_item *item)
 {
     struct session *s = it->session;
-    struct buf peer = {0};
+    char peer[IP_TEXT_MAX];
     struct log_record r = {
         .type = LOG_RECEPTION,
         .event_ns = ring_wall_ns(&it->ingress->shard->ring),
         .message = item->m,
         .size = item->m->size,
-        .queue = buf_slice(&item->queue_name),
+        .queue = item->queue_name,
         .code = 250,
         .peer_name = smtp_server_helo(s->smtp),
+        .peer_addr = ip_text(&s->peer.ip, peer),
         .session_id = s->id,
     };
 
-    ip_put(&peer, &s->peer.ip);
-    r.peer_addr = buf_slice(&peer);
     if (item->feedback.len > 0) {
         r.type = LOG_FEEDBACK;
         r.feedback_report = buf_slice(&item->feedback);
     }
     log_submit(it->ingress->log, &r);
-    buf_free(&peer);
     intake_record_report(it, item);
     it->ingress->counters.message_count++;
 }
@@ -39,7 +36,7 @@ static void record_reception(struct intake *it, struct intake_item *item)
 static void record_unwound(struct intake *it, struct intake_item *item, struct slice why)
 {
     struct record_outcome outcome = {.type = LOG_BOUNCE, .code = 500};
-    struct record_session session = {.queue = buf_slice(&item->queue_name)};
+    struct record_session session = {.queue = item->queue_name};
     struct buf text = {0};
 
     BUF_LIT(&text, "KumoMTA internal: QueueManager::insert failed during reception: ");
@@ -67,27 +64,27 @@ static void ids_put(const struct intake *it, struct buf *out)
 
 static void intake_reply(struct intake *it)
 {
-    struct buf text = {0};
+    struct buf *text = &it->ingress->scratch;
     uint16_t code = 250;
 
+    buf_reuse(text);
     if (it->relayed_count == 0 && it->black_hole_count == 0 && it->report_count == 0) {
         code = 550;
-        BUF_LIT(&text, "5.7.1 relaying not permitted");
+        BUF_LIT(text, "5.7.1 relaying not permitted");
     } else if (it->late_count > 0 && it->late_count == it->relayed_count &&
                it->black_hole_count == 0) {
         code = 451;
-        BUF_LIT(&text, "4.4.5 data_processing_timeout exceeded (insert)");
+        BUF_LIT(text, "4.4.5 data_processing_timeout exceeded (insert)");
     } else if (it->failed_count > 0 && it->failed_count == it->relayed_count &&
                it->black_hole_count == 0) {
         code = 421;
-        buf_printf(&text, "4.3.0 %.*s technical difficulties",
+        buf_printf(text, "4.3.0 %.*s technical difficulties",
                    SLICE_ARG(session_hostname(it->session)));
     } else {
-        buf_put(&text, it->failed_count > 0 ? SLICE("PARTIAL ids=") : SLICE("OK ids="));
-        ids_put(it, &text);
+        buf_put(text, it->failed_count > 0 ? SLICE("PARTIAL ids=") : SLICE("OK ids="));
+        ids_put(it, text);
     }
-    intake_refuse(it, code, buf_slice(&text));
-    buf_free(&text);
+    intake_refuse(it, code, buf_slice(text));
 }
 
 /* ---- queues ---- */
@@ -145,7 +142,7 @@ static void intake_insert(struct intake *it)
             queue_defer(it->ingress->queue, item->m);
         }
         item->insert.done = item_inserted_later;
-        switch (queue_insert(it->ingress->queue, item->m, buf_slice(&item->queue_name),
+        switch (queue_insert(it->ingress->queue, item->m, item->queue_name,
                              &item->insert, &why)) {
         case QUEUE_TAKEN:
             item_inserted(it, item, true, why);
@@ -210,7 +207,7 @@ static void intake_withdraw(struct intake *it)
 {
     uint32_t count = 0;
 
-    it->refs = mem_take((size_t)it->record_count * sizeof(*it->refs));
+    it->refs = arena_take(&it->arena, it->record_count * sizeof(*it->refs));
     for (uint32_t p = 0; p < it->put_count; p++) {
         const struct spool_put *put = &it->puts[p].put;
 
@@ -268,12 +265,14 @@ static void intake_put_done(struct spool_put *put, enum spool_err err)
 
 static void item_stage(struct intake *it, struct intake_item *item, struct spool_put_record *r)
 {
-    struct buf *blob = &it->blobs[it->record_count++];
+    struct buf *blob = &it->ingress->scratch;
 
+    it->record_count++;
+    buf_reuse(blob);
     message_blob_put(item->m, blob);
-    r->blob = buf_slice(blob);
+    r->blob = arena_copy(&it->arena, buf_slice(blob));
     memcpy(r->meta.id, item->m->id, sizeof(r->meta.id));
-    r->meta.queue = buf_slice(&item->queue_name);
+    r->meta.queue = item->queue_name;
     r->meta.due_ms = item->m->due_ms;
     r->meta.created_ms = message_id_wall_ns(item->m->id) / 1000000u;
     r->meta.size = item->m->size;
@@ -285,9 +284,8 @@ static void intake_stage(struct intake *it)
 {
     const struct body *body = NULL;
 
-    it->records = mem_take_zero(it->relayed_count * sizeof(*it->records));
-    it->blobs = mem_take_zero(it->relayed_count * sizeof(*it->blobs));
-    it->puts = mem_take_zero(it->relayed_count * sizeof(*it->puts));
+    it->records = arena_take_zero(&it->arena, it->relayed_count * sizeof(*it->records));
+    it->puts = arena_take_zero(&it->arena, it->relayed_count * sizeof(*it->puts));
     for (uint32_t i = 0; i < it->item_count; i++) {
         struct intake_item *item = &it->items[i];
         struct intake_put *p;

@@ -9,14 +9,14 @@ void session_record_refusal(struct session *s)
     struct log_record r = {.type = LOG_REJECTION};
     struct slice recipient = smtp_server_last_recipient(s->smtp);
     struct smtp_enhanced enhanced;
-    struct buf peer = {0}, content = {0};
+    struct buf content = {0};
+    char peer[IP_TEXT_MAX];
 
     if (reply.code < 400 || (reply.code == 421 && slice_starts(reply.text, SLICE("4.3.2 ")))) {
         return;
     }
     s->ingress->counters.refusal_count++;
     enhanced = smtp_text_content_put(&content, reply.text);
-    ip_put(&peer, &s->peer.ip);
     r.event_ns = ring_wall_ns(&s->ingress->shard->ring);
     r.sender = smtp_server_sender(s->smtp);
     if (r.sender.ptr == NULL) {
@@ -29,10 +29,9 @@ void session_record_refusal(struct session *s)
     r.content = buf_slice(&content);
     r.command = reply.command;
     r.peer_name = smtp_server_helo(s->smtp);
-    r.peer_addr = buf_slice(&peer);
+    r.peer_addr = ip_text(&s->peer.ip, peer);
     r.meta = &s->meta;
     r.session_id = s->id;
     log_submit(s->ingress->log, &r);
-    buf_free(&peer);
     buf_free(&content);
 }

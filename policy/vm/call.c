@@ -377,10 +377,7 @@ static void call_reset(struct vm_call *c)
     buf_clear(&c->name);
     buf_clear(&c->bytes);
     buf_clear(&c->text);
-    if (c->doc.arena != NULL) {
-        json_doc_free(&c->doc);
-        c->doc = (struct json_doc){0};
-    }
+    json_doc_free(&c->doc);
     c->state = NULL;
     c->arg_count = 0;
     c->handler_next = 0;

@@ -108,10 +108,29 @@ static void a_queue_keeps_its_order_across_running_empty(void **state)
     }
 }
 
+static void a_buffer_used_over_keeps_its_room_unless_that_is_much(void **state)
+{
+    struct buf b = {0};
+
+    (void)state;
+    buf_reuse(&b);
+    assert_null(b.ptr);
+    buf_reserve(&b, BUF_REUSE_MAX);
+    BUF_LIT(&b, "text");
+    buf_reuse(&b);
+    assert_int_equal(b.len, 0);
+    assert_true(b.cap >= BUF_REUSE_MAX);
+    buf_reserve(&b, BUF_REUSE_MAX + 1);
+    buf_reuse(&b);
+    assert_int_equal(b.cap, 0);
+    buf_free(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_buffer_grows_inserts_and_consumes),
+        cmocka_unit_test(a_buffer_used_over_keeps_its_room_unless_that_is_much),
         cmocka_unit_test(numbers_are_read_whole_or_not_at_all),
         cmocka_unit_test(slices_compare_and_trim),
         cmocka_unit_test(a_ring_list_gives_up_any_member),
