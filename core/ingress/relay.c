@@ -128,19 +128,16 @@ static struct slice sender_domain(const struct session *s)
     return address_split(smtp_server_sender(s->smtp)).domain;
 }
 
-static void relay_decide(struct session *s)
+static void relay_decide(struct session *s, const struct smtp_question *q, struct slice sender)
 {
-    struct smtp_question q = smtp_server_question(s->smtp);
     uint32_t accepted = smtp_server_recipient_count(s->smtp);
 
-    if (!relay_allowed(s, sender_domain(s), q.address.domain) &&
-        !relay_takes_reports(s, q.address.domain)) {
-        struct buf peer = {0};
+    if (!relay_allowed(s, sender, q->address.domain) &&
+        !relay_takes_reports(s, q->address.domain)) {
+        char room[IP_PORT_TEXT_MAX];
+        struct slice peer = ip_port_text(&s->peer, room);
 
-        ip_port_put(&peer, &s->peer);
-        session_replyf(s, 550, "5.7.1 relaying not permitted for %.*s",
-                       SLICE_ARG(buf_slice(&peer)));
-        buf_free(&peer);
+        session_replyf(s, 550, "5.7.1 relaying not permitted for %.*s", SLICE_ARG(peer));
     } else if (accepted >= s->config->max_recipients_per_message) {
         session_reply(s, 452, SLICE("4.5.3 too many recipients"));
     } else if (s->rcpt_count >= s->config->max_messages_per_connection && accepted == 0) {
@@ -149,7 +146,7 @@ static void relay_decide(struct session *s)
     } else if (s->rcpt_count >= s->config->max_messages_per_connection) {
         session_reply(s, 452, SLICE("4.5.3 too many recipients on this connection"));
     } else {
-        session_ask_rcpt_hook(s);
+        session_ask_rcpt_hook(s, q);
     }
 }
 
@@ -186,14 +183,13 @@ bool relay_learn(struct session *s, struct slice domain, const struct vm_result 
     return true;
 }
 
-void relay_ask_rcpt(struct session *s)
+void relay_ask_rcpt(struct session *s, const struct smtp_question *q)
 {
-    struct smtp_question q = smtp_server_question(s->smtp);
     struct slice sender = sender_domain(s);
     struct slice domain;
 
-    if (!relay_unknown(s, sender, q.address.domain, &domain)) {
-        relay_decide(s);
+    if (!relay_unknown(s, sender, q->address.domain, &domain)) {
+        relay_decide(s, q, sender);
     } else if (slice_eq(domain, sender)) {
         session_ask_domain(s, PHASE_SENDER_DOMAIN, domain);
     } else {
@@ -209,7 +205,7 @@ void relay_take_domain(struct session *s, enum session_phase phase,
     struct buf why = {0};
 
     if (relay_learn(s, domain, result, &why)) {
-        relay_ask_rcpt(s);
+        relay_ask_rcpt(s, &q);
     } else {
         session_fail(s, buf_slice(&why));
     }

@@ -116,7 +116,7 @@ void session_ask(struct session *s);
 void session_ask_rewrite(struct session *s);
 void session_take_rewrite(struct session *s, const struct vm_result *result);
 /* The last link of the RCPT chain: the policy. */
-void session_ask_rcpt_hook(struct session *s);
+void session_ask_rcpt_hook(struct session *s, const struct smtp_question *q);
 void session_ask_domain(struct session *s, enum session_phase phase, struct slice domain);
 /* get_listener_domain for this domain, ready to run. */
 struct vm_call *session_domain_call(struct session *s, struct slice domain);
@@ -136,7 +136,7 @@ void session_overlays_free(struct session *s);
 void session_apply_overlays(struct session *s);
 
 /* relay.c */
-void relay_ask_rcpt(struct session *s);
+void relay_ask_rcpt(struct session *s, const struct smtp_question *q);
 /* Whether the policy has to be asked first, and about which of the two domains. */
 NODISCARD bool relay_unknown(const struct session *s, struct slice sender_domain,
                              struct slice recipient_domain, struct slice *out);

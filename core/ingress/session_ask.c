@@ -234,11 +234,9 @@ static void ask_address(struct session *s, enum vm_hook hook, enum session_phase
     hook_run(s, phase, call);
 }
 
-void session_ask_rcpt_hook(struct session *s)
+void session_ask_rcpt_hook(struct session *s, const struct smtp_question *q)
 {
-    struct smtp_question q = smtp_server_question(s->smtp);
-
-    ask_address(s, VM_HOOK_smtp_server_rcpt_to, PHASE_RCPT, &q);
+    ask_address(s, VM_HOOK_smtp_server_rcpt_to, PHASE_RCPT, q);
 }
 
 /* ---- listener domains ---- */
@@ -309,7 +307,7 @@ void session_ask(struct session *s)
         ask_address(s, VM_HOOK_smtp_server_mail_from, PHASE_MAIL, &q);
         break;
     case SMTP_ASK_RCPT:
-        relay_ask_rcpt(s);
+        relay_ask_rcpt(s, &q);
         break;
     case SMTP_ASK_MESSAGE:
         intake_begin(s);

@@ -55,17 +55,15 @@ static const uint8_t field_kinds[FIELD_COUNT] = {
 #undef OUTCOME_FIELD
 };
 
-static const struct slice *field_of(const struct log_record *r, unsigned field)
-{
-    switch (field) {
-#define OUTCOME_FIELD(name, kind)                                                                  \
-    case FIELD_##name:                                                                             \
-        return &r->name;
+static const uint16_t field_offsets[FIELD_COUNT] = {
+#define OUTCOME_FIELD(field, kind) [FIELD_##field] = offsetof(struct log_record, field),
 #include "core/log/outcome_fields.def"
 #undef OUTCOME_FIELD
-    default:
-        return NULL;
-    }
+};
+
+static inline const struct slice *field_of(const struct log_record *r, unsigned field)
+{
+    return (const struct slice *)(const void *)((const char *)r + field_offsets[field]);
 }
 
 /* ---- writing ---- */
