@@ -202,6 +202,7 @@ enum smtp_client_step smtp_client_lost(struct smtp_client *c, struct slice why)
     case SMTP_CLIENT_STATE_OVER:
         return SMTP_CLIENT_BYE;
     case SMTP_CLIENT_STATE_IDLE:
+    case SMTP_CLIENT_STATE_NEXT:
         set_error(c, text, SLICE(""));
         return smtp_client_end(c, SMTP_CLIENT_CLOSED);
     default:
@@ -291,6 +292,7 @@ static enum smtp_client_step hear(struct smtp_client *c, const struct smtp_reply
     case SMTP_CLIENT_STATE_QUIT:
         return smtp_client_end(c, SMTP_CLIENT_BYE);
     case SMTP_CLIENT_STATE_TLS:
+    case SMTP_CLIENT_STATE_NEXT:
     case SMTP_CLIENT_STATE_OVER:
     case SMTP_CLIENT_STATE_COUNT:
         break;
@@ -300,11 +302,13 @@ static enum smtp_client_step hear(struct smtp_client *c, const struct smtp_reply
 }
 
 /* While a write is in flight nothing may be staged behind its back, so replies that would make
- * us do so have to wait. Up to DATA a pipelined group asks for nothing more. */
+ * us do so have to wait. Up to DATA a pipelined group asks for nothing more. Replies to the next
+ * message wait until the driver is done with the outcomes of the one before. */
 static bool must_hold(const struct smtp_client *c)
 {
-    return c->writing && !(c->state == SMTP_CLIENT_STATE_ENVELOPE && c->pipelined &&
-                           c->heard.cmd < SMTP_CLIENT_CMD_DATA);
+    return c->state == SMTP_CLIENT_STATE_NEXT ||
+           (c->writing && !(c->state == SMTP_CLIENT_STATE_ENVELOPE && c->pipelined &&
+                            c->heard.cmd < SMTP_CLIENT_CMD_DATA));
 }
 
 /* Uses replies off the front of `in` until one of them gives the driver something to do. */
@@ -335,10 +339,14 @@ static enum smtp_client_step hear_all(struct smtp_client *c, struct slice in, si
     return step;
 }
 
-/* One reply and its successor's beginning may wait; a peer that says more has stopped listening. */
+/* One reply and its successor's beginning may wait, and the answers to an envelope that followed;
+ * a peer that says more has stopped listening. */
 static enum smtp_client_step check_kept(struct smtp_client *c)
 {
-    if (c->kept.len > 2 * SMTP_REPLY_SIZE_MAX) {
+    size_t group_size =
+        c->has_next ? (size_t)c->next.recipient_count * SMTP_CLIENT_TEXT_CUT : 0;
+
+    if (c->kept.len > 2 * SMTP_REPLY_SIZE_MAX + group_size) {
         return smtp_client_fail(c, SLICE("the peer answers what it was not asked"), SLICE(""));
     }
     return SMTP_CLIENT_WAIT;
@@ -392,5 +400,11 @@ enum smtp_client_step smtp_client_sent(struct smtp_client *c)
     if (c->state == SMTP_CLIENT_STATE_FINAL) {
         smtp_client_tx_body_sent(c);
     }
+    return c->kept.len != 0 ? hear_kept(c) : SMTP_CLIENT_WAIT;
+}
+
+enum smtp_client_step smtp_client_go_on(struct smtp_client *c)
+{
+    smtp_client_tx_go_on(c);
     return c->kept.len != 0 ? hear_kept(c) : SMTP_CLIENT_WAIT;
 }

@@ -12,8 +12,11 @@
  *   READY        connection is set up, or TLS or AUTH done: see smtp_client_capabilities(); feed
  *                the rest first, then smtp_client_begin(), _starttls(), _auth_plain() or _quit()
  *   SEND_BODY    354 was heard: write the message (dot-stuffed, canonical line endings) and
- *                ".\r\n" after it, then smtp_client_sent()
- *   DONE         smtp_client_outcome() of each recipient; the connection is idle again, as READY
+ *                ".\r\n" after it, then smtp_client_sent(). Before that the driver may add the next
+ *                message's envelope with smtp_client_follow() and write smtp_client_out() behind
+ *                the dot, in the same write
+ *   DONE         smtp_client_outcome() of each recipient; the connection is idle again, as READY,
+ *                or smtp_client_go_on() turns to the message that followed
  *   TLS          drop unread input, run the handshake, then smtp_client_ehlo()
  *   UNSOLICITED  the peer spoke while nothing was asked of it (smtp_client_error() has the text);
  *                close. No message is harmed
@@ -26,6 +29,11 @@
  *
  * A reply can never get ahead of what was asked: while a write is in flight, input that would
  * make the client stage more is kept, and looked at when smtp_client_sent() is called.
+ *
+ * There is a transaction under way, and there may be a next one, of which the peer has the
+ * envelope, DATA included (RFC 2920, 3.1: content may be the first thing in a group). Until
+ * smtp_client_go_on() the next one has not begun: what happens to the connection is no outcome of
+ * it, and the replies to it are kept unheard.
  *
  * Owner     the connection's driver; one shard, no locking.
  * Memory    one command buffer and one reply-text buffer, reused from message to message and given
@@ -123,6 +131,7 @@ struct smtp_cursor {
 struct smtp_client {
     const struct smtp_client_params *params;
     struct smtp_transaction tx;
+    struct smtp_transaction next; /* while has_next: its envelope is behind tx's dot */
     struct smtp_cursor sent;     /* next to be written */
     struct smtp_cursor heard;    /* next to be answered; never passes `sent` */
     struct smtp_reply_scan scan; /* of what `kept` begins with */
@@ -141,6 +150,8 @@ struct smtp_client {
     bool pipelined;              /* this transaction */
     bool lone_dot;               /* 354 although nobody was accepted */
     bool envelope_8bit;          /* some address of it is not ASCII */
+    bool next_8bit;              /* the same of next */
+    bool has_next;
     bool has_unsendable;         /* some recipient has a control character and is left out */
     bool used;                   /* a transaction went out on this connection */
     bool rset_needed;            /* the last one did not end in success for everybody */
@@ -173,10 +184,25 @@ NODISCARD enum smtp_client_step smtp_client_ehlo(struct smtp_client *c);
 NODISCARD enum smtp_client_step smtp_client_auth_plain(struct smtp_client *c, struct slice user,
                                                        struct slice password);
 
+/* ---- one transaction after the other in one write ---- */
+
+/* Between SEND_BODY and smtp_client_sent(): whether another envelope may follow the dot. Not where
+ * what has to come before it hangs on a reply that is still to be heard: the peer does not do
+ * PIPELINING, enable_rset is off, not every recipient was accepted, or LMTP, where one reply too
+ * few would be made up from those to the next message. */
+PURE bool smtp_client_may_follow(const struct smtp_client *c);
+/* Stages RSET, MAIL, RCPT and DATA of the next message, to be written right behind the dot. False,
+ * and nothing is staged, when some of it would be refused without asking the peer; the message is
+ * for smtp_client_begin() then, which says why. `tx` is borrowed from now on. */
+NODISCARD bool smtp_client_follow(struct smtp_client *c, const struct smtp_transaction *tx);
+/* After DONE, outcomes read: that message's transaction is under way, as if smtp_client_begin() had
+ * been written. Legal exactly when smtp_client_follow() said true and the step was DONE. */
+NODISCARD enum smtp_client_step smtp_client_go_on(struct smtp_client *c);
+
 /* ---- what may happen at any time ---- */
 
 /* The socket closed or broke; `why` is for the log, "Not connected" when empty. FAILED; CLOSED
- * when idle; BYE after QUIT. */
+ * when idle or before smtp_client_go_on(); BYE after QUIT. */
 NODISCARD enum smtp_client_step smtp_client_lost(struct smtp_client *c, struct slice why);
 /* The timer of smtp_client_timeout() went off. `where` is "<ready queue> <peer>" and `duration`
  * e.g. "60s", as they are to appear in the text. FAILED; BYE after QUIT. */
@@ -211,7 +237,7 @@ static inline uint32_t smtp_client_capabilities(const struct smtp_client *c)
 struct slice smtp_client_error(const struct smtp_client *c);
 PURE const char *smtp_client_state_name(const struct smtp_client *c);
 
-/* ---- outcomes: after DONE, FAILED and CLOSED, until the next begin or free ---- */
+/* ---- outcomes: after DONE, FAILED and CLOSED, until the next begin, go_on or free ---- */
 
 struct smtp_outcome {
     uint16_t code;

@@ -169,7 +169,7 @@ static void command_put(const struct smtp_client *c, struct smtp_cursor at, stru
         BUF_LIT(out, ">");
     }
     if (at.cmd == SMTP_CLIENT_CMD_MAIL) {
-        smtp_client_mail_params_put(c, out);
+        smtp_client_mail_params_put(c, c->tx.has_8bit, c->envelope_8bit, out);
     }
 }
 

@@ -49,8 +49,11 @@ NODISCARD enum smtp_client_step smtp_client_tx_reply(struct smtp_client *c,
                                                      const struct smtp_reply *reply);
 /* The dot is on its way: every final reply may be heard from now on. */
 void smtp_client_tx_body_sent(struct smtp_client *c);
-/* " BODY=8BITMIME SMTPUTF8", as far as this message needs and this peer knows them. */
-void smtp_client_mail_params_put(const struct smtp_client *c, struct buf *out);
+/* The next transaction becomes the one under way; nothing of it has been heard. */
+void smtp_client_tx_go_on(struct smtp_client *c);
+/* " BODY=8BITMIME SMTPUTF8", as far as the message needs and this peer knows them. */
+void smtp_client_mail_params_put(const struct smtp_client *c, bool has_8bit, bool envelope_8bit,
+                                 struct buf *out);
 /* True for a recipient that no command line can hold. */
 PURE bool smtp_client_unsendable(const struct smtp_client *c, uint32_t recipient);
 

@@ -64,29 +64,31 @@ static struct smtp_cursor cursor_after(const struct smtp_client *c, struct smtp_
     return (struct smtp_cursor){(uint8_t)(at.cmd + 1), 0};
 }
 
-void smtp_client_mail_params_put(const struct smtp_client *c, struct buf *out)
+void smtp_client_mail_params_put(const struct smtp_client *c, bool has_8bit, bool envelope_8bit,
+                                 struct buf *out)
 {
-    if (c->tx.has_8bit && (c->capabilities & SMTP_CAN_8BITMIME) != 0) {
+    if (has_8bit && (c->capabilities & SMTP_CAN_8BITMIME) != 0) {
         BUF_LIT(out, " BODY=8BITMIME");
     }
-    if (c->envelope_8bit && (c->capabilities & SMTP_CAN_SMTPUTF8) != 0) {
+    if (envelope_8bit && (c->capabilities & SMTP_CAN_SMTPUTF8) != 0) {
         BUF_LIT(out, " SMTPUTF8");
     }
 }
 
-static void stage_mail(struct smtp_client *c)
+static void stage_mail(struct smtp_client *c, const struct smtp_transaction *tx,
+                       bool envelope_8bit)
 {
     BUF_LIT(&c->out, "MAIL FROM:<");
-    buf_put(&c->out, c->tx.sender);
+    buf_put(&c->out, tx->sender);
     BUF_LIT(&c->out, ">");
-    smtp_client_mail_params_put(c, &c->out);
+    smtp_client_mail_params_put(c, tx->has_8bit, envelope_8bit, &c->out);
     BUF_LIT(&c->out, "\r\n");
 }
 
-static void stage_rcpt(struct smtp_client *c, uint32_t recipient)
+static void stage_rcpt(struct smtp_client *c, struct slice recipient)
 {
     BUF_LIT(&c->out, "RCPT TO:<");
-    buf_put(&c->out, c->tx.recipients[recipient]);
+    buf_put(&c->out, recipient);
     BUF_LIT(&c->out, ">\r\n");
 }
 
@@ -97,10 +99,10 @@ static void stage_next(struct smtp_client *c)
         BUF_LIT(&c->out, "RSET\r\n");
         break;
     case SMTP_CLIENT_CMD_MAIL:
-        stage_mail(c);
+        stage_mail(c, &c->tx, c->envelope_8bit);
         break;
     case SMTP_CLIENT_CMD_RCPT:
-        stage_rcpt(c, c->sent.rcpt_index);
+        stage_rcpt(c, c->tx.recipients[c->sent.rcpt_index]);
         break;
     case SMTP_CLIENT_CMD_DATA:
         BUF_LIT(&c->out, "DATA\r\n");
@@ -132,7 +134,6 @@ static void start(struct smtp_client *c, const struct smtp_transaction *tx)
     c->has_unsendable = false;
     c->envelope_8bit = false;
     forget(&c->out);
-    forget(&c->kept);
     forget(&c->texts);
     forget(&c->replies);
     forget(&c->fates);
@@ -187,31 +188,40 @@ static uint32_t judge_addresses(struct smtp_client *c)
     return sendable_count;
 }
 
-/* What the peer says it cannot carry is refused here, with the reference's words. */
+/* What the peer says it cannot carry is refused here, with the reference's words; NULL when it can
+ * carry this. */
+static const struct smtp_made_up *misfit(const struct smtp_client *c, bool has_8bit,
+                                         bool envelope_8bit)
+{
+    static const struct smtp_made_up data_8bit = {
+        .code = 554,
+        .enhanced = {5, 6, 3},
+        .text = SLICE_INIT("KumoMTA internal: DATA is 8bit, destination does not support 8BITMIME. "
+                           "Conversion via msg:check_fix_conformance during reception is "
+                           "required")};
+    static const struct smtp_made_up address_8bit = {
+        .code = 554,
+        .enhanced = {5, 6, 7},
+        .text = SLICE_INIT("KumoMTA internal: envelope is 8bit, destination does not support "
+                           "SMTPUTF8.")};
+
+    if (c->params->ignore_8bit_checks) {
+        return NULL;
+    }
+    if (has_8bit && (c->capabilities & SMTP_CAN_8BITMIME) == 0) {
+        return &data_8bit;
+    }
+    return envelope_8bit && (c->capabilities & SMTP_CAN_SMTPUTF8) == 0 ? &address_8bit : NULL;
+}
+
 static bool fits_peer(struct smtp_client *c)
 {
-    if (c->params->ignore_8bit_checks) {
-        return true;
+    const struct smtp_made_up *why = misfit(c, c->tx.has_8bit, c->envelope_8bit);
+
+    if (why != NULL) {
+        refuse_rest(c, why);
     }
-    if (c->tx.has_8bit && (c->capabilities & SMTP_CAN_8BITMIME) == 0) {
-        refuse_rest(c, &(struct smtp_made_up){
-                           .code = 554,
-                           .enhanced = {5, 6, 3},
-                           .text = SLICE("KumoMTA internal: DATA is 8bit, destination does not "
-                                         "support 8BITMIME. Conversion via "
-                                         "msg:check_fix_conformance during reception is "
-                                         "required")});
-        return false;
-    }
-    if (c->envelope_8bit && (c->capabilities & SMTP_CAN_SMTPUTF8) == 0) {
-        refuse_rest(c, &(struct smtp_made_up){
-                           .code = 554,
-                           .enhanced = {5, 6, 7},
-                           .text = SLICE("KumoMTA internal: envelope is 8bit, destination does "
-                                         "not support SMTPUTF8.")});
-        return false;
-    }
-    return true;
+    return why == NULL;
 }
 
 enum smtp_client_step smtp_client_begin(struct smtp_client *c, const struct smtp_transaction *tx)
@@ -224,6 +234,7 @@ enum smtp_client_step smtp_client_begin(struct smtp_client *c, const struct smtp
         BUF_LIT(&c->error, "the peer spoke while nothing was asked of it");
         return smtp_client_end(c, SMTP_CLIENT_UNSOLICITED);
     }
+    forget(&c->kept);
     start(c, tx);
     if (judge_addresses(c) == 0 || !fits_peer(c)) {
         return SMTP_CLIENT_DONE;
@@ -241,12 +252,59 @@ enum smtp_client_step smtp_client_begin(struct smtp_client *c, const struct smtp
     return smtp_client_send(c);
 }
 
+/* ---- the next one ---- */
+
+bool smtp_client_may_follow(const struct smtp_client *c)
+{
+    /* Something kept: the peer has an opinion before it has the message. */
+    return c->state == SMTP_CLIENT_STATE_FINAL && c->writing && c->pipelined &&
+           c->params->enable_rset && !c->params->lmtp && !c->has_next && c->kept.len == 0 &&
+           c->accepted_count == c->tx.recipient_count;
+}
+
+bool smtp_client_follow(struct smtp_client *c, const struct smtp_transaction *tx)
+{
+    unsigned bits = address_bits(tx->sender);
+
+    MUST(smtp_client_may_follow(c) && c->out.len == 0);
+    MUST(tx->recipient_count != 0);
+    for (uint32_t i = 0; i < tx->recipient_count; i++) {
+        bits |= address_bits(tx->recipients[i]);
+    }
+    if ((bits & ADDRESS_CONTROL) != 0 ||
+        misfit(c, tx->has_8bit, (bits & ADDRESS_8BIT) != 0) != NULL) {
+        return false;
+    }
+    c->next = *tx;
+    c->next_8bit = (bits & ADDRESS_8BIT) != 0;
+    c->has_next = true;
+    BUF_LIT(&c->out, "RSET\r\n");
+    stage_mail(c, &c->next, c->next_8bit);
+    for (uint32_t i = 0; i < tx->recipient_count; i++) {
+        stage_rcpt(c, tx->recipients[i]);
+    }
+    BUF_LIT(&c->out, "DATA\r\n");
+    return true;
+}
+
+void smtp_client_tx_go_on(struct smtp_client *c)
+{
+    MUST(c->has_next && !c->writing);
+    smtp_client_enter(c, SMTP_CLIENT_STATE_ENVELOPE);
+    start(c, &c->next);
+    c->envelope_8bit = c->next_8bit;
+    c->has_next = false;
+    c->rset_needed = true;
+    c->heard = (struct smtp_cursor){SMTP_CLIENT_CMD_RSET, 0};
+    c->sent = (struct smtp_cursor){SMTP_CLIENT_CMD_DOT, 0};
+}
+
 /* ---- replies ---- */
 
 static enum smtp_client_step finish(struct smtp_client *c)
 {
     MUST(c->accepted_count == 0);
-    smtp_client_enter(c, SMTP_CLIENT_STATE_IDLE);
+    smtp_client_enter(c, c->has_next ? SMTP_CLIENT_STATE_NEXT : SMTP_CLIENT_STATE_IDLE);
     c->heard = (struct smtp_cursor){SMTP_CLIENT_CMD_NONE, 0};
     c->sent = c->heard;
     c->rset_needed = c->delivered_count != c->tx.recipient_count;

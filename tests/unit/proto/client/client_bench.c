@@ -48,6 +48,18 @@ static void queue_replies_to(struct client_bench *b, struct slice out)
     }
 }
 
+static void follow_dot(struct client_bench *b)
+{
+    const struct smtp_transaction *next = b->follow;
+
+    b->follow = NULL;
+    if (next != NULL && smtp_client_may_follow(&b->client) &&
+        smtp_client_follow(&b->client, next)) {
+        buf_put(&b->wire, smtp_client_out(&b->client));
+        queue_replies_to(b, smtp_client_out(&b->client));
+    }
+}
+
 static enum smtp_client_step act_once(struct client_bench *b, enum smtp_client_step step)
 {
     struct slice out;
@@ -65,6 +77,7 @@ static enum smtp_client_step act_once(struct client_bench *b, enum smtp_client_s
         BUF_LIT(&b->wire, "[body]");
         b->body_count++;
         queue_reply(b);
+        follow_dot(b);
         return smtp_client_sent(&b->client);
     default:
         return SMTP_CLIENT_WAIT;
@@ -130,6 +143,11 @@ enum smtp_client_step client_bench_begin(struct client_bench *b, const struct sm
 {
     b->script = script;
     return client_bench_act(b, smtp_client_begin(&b->client, tx));
+}
+
+enum smtp_client_step client_bench_go_on(struct client_bench *b)
+{
+    return client_bench_act(b, smtp_client_go_on(&b->client));
 }
 
 void client_bench_outcomes(const struct client_bench *b, struct buf *out)

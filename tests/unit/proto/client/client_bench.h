@@ -17,6 +17,7 @@ struct client_bench {
     struct smtp_client client;
     size_t piece;               /* bytes of each feed */
     const char *const *script;  /* replies in the order of commands; ends with NULL */
+    const struct smtp_transaction *follow; /* goes behind the next dot; NULL: nothing */
     struct buf wire;            /* what the client sent; "[body]" where the message went */
     struct buf pending;         /* replies on their way to the client */
     enum smtp_client_step last; /* the last step that was not WAIT */
@@ -33,6 +34,8 @@ void client_bench_greet(struct client_bench *b, const char *capabilities);
 /* Plays on until the script is used up or the connection is over. Answers the last step. */
 enum smtp_client_step client_bench_begin(struct client_bench *b, const struct smtp_transaction *tx,
                                          const char *const *script);
+/* Turns to the message that followed. */
+enum smtp_client_step client_bench_go_on(struct client_bench *b);
 /* The peer says this now. */
 enum smtp_client_step client_bench_hear(struct client_bench *b, const char *bytes, size_t len);
 /* Handles a step and all that follow from it. */
