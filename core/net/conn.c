@@ -77,6 +77,25 @@ static void conn_recv_done(struct ring_op *op, int32_t res, uint32_t flags)
     }
 }
 
+/* Asks the driver for what is to go with the last block; true when the entry after the pieces is
+ * that. What the pieces began with is still in the buffer it would need: then it goes after. */
+static bool block_join(struct conn *c)
+{
+    struct buf swap = c->flight;
+
+    if (c->events->last == NULL || c->ended || c->closing || c->flight.len > 0) {
+        return false;
+    }
+    c->events->last(c);
+    if (c->out.len == 0) {
+        return false;
+    }
+    c->flight = c->out;
+    c->out = swap;
+    c->iov[c->iov_count++] = (struct iovec){c->flight.ptr, c->flight.len};
+    return true;
+}
+
 /* The next block of what was flushed in pieces. */
 static void block_send(struct conn *c)
 {
@@ -98,6 +117,10 @@ static void block_send(struct conn *c)
         }
         size += piece->iov_len;
         c->iov_next++;
+    }
+    if (c->iov_next == c->iov_count && block_join(c)) {
+        size += c->iov[c->iov_next++].iov_len;
+        used++;
     }
     c->msg = (struct msghdr){.msg_iov = first, .msg_iovlen = used};
     ring_sendmsg(&c->shard->ring, &c->send, c->fd, &c->msg, size);

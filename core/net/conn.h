@@ -38,6 +38,9 @@ struct conn_events {
     /* A block of what was flushed in pieces is with the kernel, and the next is on its way.
      * NULL: the driver never flushes pieces, or does not care. */
     void (*moved)(struct conn *c);
+    /* The last block of what was flushed in pieces is about to go; what the driver stages now goes
+     * with it. NULL: nothing to add. */
+    void (*last)(struct conn *c);
     /* The peer hung up or the connection broke; the driver decides to close. */
     void (*ended)(struct conn *c, enum conn_end end);
     /* No operation is in flight any more and the descriptor is gone: free it. */
@@ -53,7 +56,8 @@ struct conn {
     struct buf out;         /* staged */
     struct buf flight;      /* with the kernel */
     struct msghdr msg;      /* the block under way: a part of iov */
-    struct iovec iov[4];    /* what was flushed in pieces; what was sent of it is gone */
+    struct iovec iov[4];    /* what was flushed in pieces and what goes with it; what was sent of it
+                             * is gone */
     struct iovec cut;       /* the rest of the block's last piece, which goes with the next */
     int fd;
     uint8_t group;          /* enum ring_group */
@@ -77,7 +81,8 @@ static inline struct buf *conn_out(struct conn *c)
 }
 void conn_flush(struct conn *c);
 /* Sends what is staged and then up to 3 pieces that stay untouched until sent(); more than
- * CONN_BLOCK_MAX goes out in blocks of that. Legal only while no send is in flight. */
+ * CONN_BLOCK_MAX goes out in blocks of that, the last one with what last() adds. Legal only while
+ * no send is in flight. */
 #define CONN_BLOCK_MAX 262144u
 void conn_flush_pieces(struct conn *c, const struct slice *pieces, uint32_t count);
 static inline bool conn_sending(const struct conn *c)

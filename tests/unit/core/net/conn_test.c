@@ -16,11 +16,12 @@
 struct driver {
     struct conn conn;
     struct buf got;
-    uint32_t sent_count, moved_count, ended_count, closed_count;
+    uint32_t sent_count, moved_count, last_count, ended_count, closed_count;
     uint32_t late_count; /* events after the one that must be the last but closed() */
     enum conn_end end;
     bool pauses_on_data, closes_on_data, closes_on_end;
     bool replies_on_end;
+    struct slice tail; /* goes with the last block */
 };
 
 static struct shard_bench b;
@@ -52,6 +53,13 @@ static void on_moved(struct conn *c)
     d.moved_count++;
 }
 
+static void on_last(struct conn *c)
+{
+    d.late_count += d.ended_count + d.closed_count;
+    buf_put(conn_out(c), d.tail);
+    d.last_count++;
+}
+
 static void on_ended(struct conn *c, enum conn_end end)
 {
     d.late_count += d.closed_count;
@@ -76,6 +84,7 @@ static const struct conn_events events = {
     .received = on_received,
     .sent = on_sent,
     .moved = on_moved,
+    .last = on_last,
     .ended = on_ended,
     .closed = on_closed,
 };
@@ -237,6 +246,60 @@ static void a_large_payload_goes_out_in_blocks_and_nothing_is_lost(void **state)
         if (blocks != rows[i].blocks || d.moved_count != blocks - 1 || d.sent_count != 1 ||
             !slice_eq(buf_slice(fake_ring_sent(ring(), FD)), buf_slice(&all))) {
             print_error("%s: %u blocks, moved %u, sent %u\n", rows[i].name, blocks, d.moved_count,
+                        d.sent_count);
+            wrong_count++;
+        }
+        buf_free(&all);
+        if (i + 1 < ARRAY_COUNT(rows)) {
+            tear_down(state);
+        }
+    }
+    assert_int_equal(wrong_count, 0);
+}
+
+static void what_is_added_goes_with_the_last_block(void **state)
+{
+    static const struct {
+        const char *name;
+        size_t staged, body;
+        uint32_t blocks, asked;
+    } rows[] = {
+        {.name = "one block", .body = 100, .blocks = 1, .asked = 1},
+        {.name = "a full block", .body = CONN_BLOCK_MAX - 5, .blocks = 1, .asked = 1},
+        {.name = "two blocks", .body = CONN_BLOCK_MAX, .blocks = 2, .asked = 1},
+        {.name = "three blocks", .body = 3 * CONN_BLOCK_MAX - 5, .blocks = 3, .asked = 1},
+        {.name = "behind something staged", .staged = 5, .body = 100, .blocks = 1},
+    };
+    unsigned wrong_count = 0;
+
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        struct buf all = {0};
+        uint32_t writes = 0;
+        struct slice payload;
+
+        if (i > 0) {
+            set_up(state);
+        }
+        d.tail = SLICE("RSET\r\n");
+        payload_put(&all, rows[i].staged + rows[i].body);
+        payload = slice_from(buf_slice(&all), rows[i].staged);
+        const struct slice pieces[3] = {SLICE(""), payload, SLICE("\r\n.\r\n")};
+
+        buf_put(conn_out(&d.conn), slice_head(buf_slice(&all), rows[i].staged));
+        conn_flush_pieces(&d.conn, pieces, 3);
+        while (conn_sending(&d.conn)) {
+            assert_int_equal(d.last_count, writes + 1 >= rows[i].blocks ? rows[i].asked : 0);
+            fake_ring_finish(ring(), RING_SENDMSG);
+            turn();
+            writes++;
+        }
+        BUF_LIT(&all, "\r\n.\r\n");
+        if (rows[i].asked > 0) {
+            buf_put(&all, d.tail);
+        }
+        if (writes != rows[i].blocks || d.last_count != rows[i].asked || d.sent_count != 1 ||
+            !slice_eq(buf_slice(fake_ring_sent(ring(), FD)), buf_slice(&all))) {
+            print_error("%s: %u writes, asked %u, sent %u\n", rows[i].name, writes, d.last_count,
                         d.sent_count);
             wrong_count++;
         }
@@ -773,6 +836,7 @@ int main(void)
         ON_CONN(output_goes_out_in_order_one_send_at_a_time),
         ON_CONN(pieces_follow_what_is_staged),
         ON_CONN(a_large_payload_goes_out_in_blocks_and_nothing_is_lost),
+        ON_CONN(what_is_added_goes_with_the_last_block),
         ON_CONN(no_block_follows_one_that_failed),
         ON_CONN(a_close_stops_the_blocks_unless_it_waits_for_them),
         ON_CONN(a_large_burst_leaves_no_large_buffers),
