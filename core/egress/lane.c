@@ -143,9 +143,9 @@ static void lane_loaded(struct message_load *load, enum spool_err err)
 /* A message is held: on with it as far as it goes. */
 static void lane_hold(struct lane *l)
 {
-    if (l->m->content == NULL) {
+    if (l->now.m->content == NULL) {
         lane_enter(l, LANE_LOADING);
-        message_load(l->rq->eg->queue->spool, &l->load, l->m, lane_loaded);
+        message_load(l->rq->eg->queue->spool, &l->load, l->now.m, lane_loaded);
     } else if (l->conn_open) {
         lane_send(l);
     } else {
@@ -190,10 +190,10 @@ static struct message *lane_take(struct lane *l)
 void lane_next(struct lane *l)
 {
     MUST(l->state == LANE_NEXT);
-    if (l->m == NULL && !lane_must_stop(l)) {
-        l->m = lane_take(l);
+    if (l->now.m == NULL && !lane_must_stop(l)) {
+        l->now.m = lane_take(l);
     }
-    if (l->m != NULL) {
+    if (l->now.m != NULL) {
         lane_hold(l);
     } else if (!l->conn_open || lane_must_stop(l) || lane_is_wanted(l)) {
         lane_finish(l);
@@ -251,25 +251,20 @@ void lane_recall_one(struct readyq *rq)
 
 void lane_forget_recipients(struct lane *l)
 {
-    MEM_FREE(&l->recipients);
-    MEM_FREE(&l->recipient_state);
-    MEM_FREE(&l->batch);
-    MEM_FREE(&l->batch_recipients);
-    l->recipient_count = 0;
-    l->batch_count = 0;
+    cargo_close(&l->now);
     buf_free(&l->stuffed);
 }
 
 void lane_forget_message(struct lane *l)
 {
-    l->m = NULL;
+    l->now.m = NULL;
     l->rate_paid = PATH_RATES_BEGIN;
     lane_forget_recipients(l);
 }
 
 void lane_return_message(struct lane *l)
 {
-    struct message *m = l->m;
+    struct message *m = l->now.m;
 
     lane_forget_message(l);
     queue_reinsert(l->rq->eg->queue, m, INSERT_PEER_CLOSED_CONNECTION);
@@ -277,7 +272,7 @@ void lane_return_message(struct lane *l)
 
 void lane_finish(struct lane *l)
 {
-    MUST(l->m == NULL);
+    MUST(l->now.m == NULL);
     if (l->conn_open && l->state != LANE_CLOSING && !l->cut && smtp_client_idle(&l->client)) {
         lane_enter(l, LANE_QUITTING);
         lane_act(l, smtp_client_quit(&l->client));
@@ -306,7 +301,7 @@ void lane_end(struct lane *l)
     if (lane_busy(l)) {
         return; /* whoever ends last comes back here */
     }
-    MUST(l->m == NULL && l->verdict == NULL);
+    MUST(l->now.m == NULL && l->verdict == NULL);
     dlist_remove(&l->link);
     timer_cancel(&eg->shard->timers, &l->grace);
     shard_unpost(eg->shard, &l->resume);

@@ -23,6 +23,17 @@ enum lane_state {
     LANE_STATE_COUNT
 };
 
+/* A message in the lane's hands, and how far its recipients have got. */
+struct lane_cargo {
+    struct message *m;
+    struct slice *recipients; /* of m, borrowed from its content; all of them; NULL until opened */
+    uint8_t *recipient_state; /* enum lane_recipient */
+    uint32_t *batch;          /* indexes of the transaction under way */
+    struct slice *batch_recipients;
+    uint32_t recipient_count;
+    uint32_t batch_count;
+};
+
 struct lane {
     struct dlist link;      /* in readyq.lanes */
     struct dlist idle_link; /* in readyq.idle while IDLE */
@@ -35,7 +46,7 @@ struct lane {
     struct ring_op unused_close; /* closes a socket that never became a connection */
     struct smtp_client client;
     struct smtp_client_params client_params;
-    struct message *m;
+    struct lane_cargo now;
     struct message_load load;
     struct addr_planner planner;
     struct addr_plan plan;  /* this session's addresses, tried in order */
@@ -48,12 +59,6 @@ struct lane {
     struct buf verdicts;     /* lane_judge.c: what the policy made of this batch's replies */
     uint32_t verdict_next;   /* of the batch: whose reply is looked at next */
     uint32_t rate_asked, rate_paid; /* index into the path's message rates */
-    struct slice *recipients; /* of m, borrowed from its content; all of them */
-    uint8_t *recipient_state; /* enum lane_recipient */
-    uint32_t recipient_count;
-    uint32_t *batch;        /* indexes of the transaction under way */
-    uint32_t batch_count;
-    struct slice *batch_recipients;
     struct buf stuffed;     /* the message in its wire form, when it differs from what is stored */
     struct buf failures;    /* why candidates failed, ", " between */
     struct buf texts;       /* scratch of records */
@@ -105,6 +110,15 @@ void lane_next(struct lane *l);
 void lane_finish(struct lane *l);
 void lane_end(struct lane *l);
 void lane_arm(struct lane *l, uint64_t after_ms);
+
+/* lane_cargo.c: the message's content is loaded. Lists its recipients; all of them wait. */
+void cargo_open(struct lane_cargo *cargo);
+/* The recipients of the next transaction: of those that wait, `max` at most. */
+void cargo_pick(struct lane_cargo *cargo, uint32_t max);
+/* What was picked, borrowed. */
+struct smtp_transaction cargo_transaction(const struct lane_cargo *cargo);
+/* Forgets the recipients, not the message. */
+void cargo_close(struct lane_cargo *cargo);
 
 /* lane_connect.c: a message is held, its content loaded, no connection is open. */
 void lane_connect(struct lane *l);

@@ -42,7 +42,7 @@ static void lane_fail_queue(struct lane *l, const struct addr_judgement *j, stru
                                 .attempted = true,
                                 .logged = true};
     struct record_session session;
-    struct message *m = l->m;
+    struct message *m = l->now.m;
 
     lane_session_facts(l, &session);
     session.delivery_protocol = (struct slice){0};
@@ -223,7 +223,7 @@ static void lane_conn_closed(struct conn *c)
         return;
     }
     lane_enter(l, LANE_NEXT);
-    if (l->m != NULL) {
+    if (l->now.m != NULL) {
         lane_connect(l);
     } else if (addr_plan_left(&l->plan) == 0 || lane_is_stopping(l)) {
         lane_finish(l); /* the next message gets a fresh session */
@@ -401,7 +401,7 @@ static void lane_try_next(struct lane *l)
 {
     struct shard *sh = l->rq->eg->shard;
 
-    MUST(l->state == LANE_NEXT && l->m != NULL);
+    MUST(l->state == LANE_NEXT && l->now.m != NULL);
     while (!lane_is_stopping(l) && (l->target = addr_plan_take(&l->plan)) != NULL) {
         lane_set_address(l);
         if (lane_open_socket(l)) {
@@ -465,7 +465,7 @@ void lane_connect(struct lane *l)
 {
     struct buf why = {0};
 
-    MUST(l->state == LANE_NEXT && l->m != NULL && !l->conn_open);
+    MUST(l->state == LANE_NEXT && l->now.m != NULL && !l->conn_open);
     if (egress_path_unsupported(readyq_path(l->rq), &why) ||
         egress_source_unsupported(&l->rq->source->source, &why)) {
         note_failure(l, buf_slice(&why));

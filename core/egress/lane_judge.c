@@ -55,7 +55,7 @@ static void verdict_complain(struct lane *l, struct slice text)
 {
     char id[MESSAGE_ID_TEXT];
 
-    message_id_text(l->m->id, id);
+    message_id_text(l->now.m->id, id);
     diag_error(l->rq->eg->queue->diag, "egress",
                "message %.*s: smtp_client_rewrite_delivery_status: %.*s", (int)sizeof(id), id,
                SLICE_ARG(text));
@@ -97,7 +97,7 @@ static void judge_answered(void *ctx, const struct vm_result *result)
 
 static const struct vm_result *verdict_ask(struct lane *l, const struct smtp_outcome *o)
 {
-    const struct queue_name *parts = schedq_parts(message_queue(l->m));
+    const struct queue_name *parts = schedq_parts(message_queue(l->now.m));
 
     buf_clear(&l->texts);
     reply_put(&l->texts, o);
@@ -112,7 +112,7 @@ static const struct vm_result *verdict_ask(struct lane *l, const struct smtp_out
 
 static void judge_on(struct lane *l)
 {
-    for (; l->verdict_next < l->batch_count; l->verdict_next++) {
+    for (; l->verdict_next < l->now.batch_count; l->verdict_next++) {
         const struct vm_result *result;
         struct smtp_outcome o;
 

@@ -32,7 +32,7 @@ void lane_fail_message(struct lane *l, uint16_t code, struct slice content)
                                 .attempted = true,
                                 .logged = true};
     struct record_session session;
-    struct message *m = l->m;
+    struct message *m = l->now.m;
 
     lane_session_facts(l, &session);
     lane_forget_message(l);
@@ -143,8 +143,8 @@ static uint32_t lane_group(struct lane *l, bool may_go_on, struct buf *groups)
 {
     uint32_t again = 0;
 
-    for (uint32_t i = 0; i < l->batch_count; i++) {
-        uint32_t at = l->batch[i];
+    for (uint32_t i = 0; i < l->now.batch_count; i++) {
+        uint32_t at = l->now.batch[i];
         struct smtp_outcome o;
         enum smtp_disposition d;
         struct outcome_group *g;
@@ -165,9 +165,9 @@ static uint32_t lane_group(struct lane *l, bool may_go_on, struct buf *groups)
         if (g->command.len == 0) {
             smtp_client_command_put(&l->client, &o, &g->command);
         }
-        group_add(g, l->recipients[at]);
+        group_add(g, l->now.recipients[at]);
         count_recipients(l->rq->eg, d);
-        l->recipient_state[at] =
+        l->now.recipient_state[at] =
             d == SMTP_TRANSIENT ? RECIPIENT_TRANSIENT : RECIPIENT_SETTLED;
     }
     return again;
@@ -175,21 +175,22 @@ static uint32_t lane_group(struct lane *l, bool may_go_on, struct buf *groups)
 
 static bool lane_has(const struct lane *l, enum lane_recipient state)
 {
-    return l->recipient_count > 0 && memchr(l->recipient_state, state, l->recipient_count) != NULL;
+    return l->now.recipient_count > 0 &&
+           memchr(l->now.recipient_state, state, l->now.recipient_count) != NULL;
 }
 
 /* Only those that were put off stay on the message. */
 static void lane_reduce_recipients(struct lane *l)
 {
-    struct message *m = l->m;
+    struct message *m = l->now.m;
     struct buf kept = {0};
 
-    for (uint32_t i = 0; i < l->recipient_count; i++) {
-        if (l->recipient_state[i] != RECIPIENT_SETTLED) {
-            uint16_t len = (uint16_t)l->recipients[i].len;
+    for (uint32_t i = 0; i < l->now.recipient_count; i++) {
+        if (l->now.recipient_state[i] != RECIPIENT_SETTLED) {
+            uint16_t len = (uint16_t)l->now.recipients[i].len;
 
             buf_append(&kept, &len, sizeof(len));
-            buf_put(&kept, l->recipients[i]);
+            buf_put(&kept, l->now.recipients[i]);
         }
     }
     message_clear_recipients(m);
@@ -209,15 +210,15 @@ static void lane_follow_recipients(struct lane *l)
     struct slice addr;
     uint32_t from = 0, to = 0;
 
-    for (size_t at = 0; message_next_recipient(l->m, &at, &addr); to++, from++) {
-        while (l->recipient_state[from] == RECIPIENT_SETTLED) {
+    for (size_t at = 0; message_next_recipient(l->now.m, &at, &addr); to++, from++) {
+        while (l->now.recipient_state[from] == RECIPIENT_SETTLED) {
             from++;
         }
-        l->recipients[to] = addr;
-        l->recipient_state[to] = l->recipient_state[from];
+        l->now.recipients[to] = addr;
+        l->now.recipient_state[to] = l->now.recipient_state[from];
     }
-    l->recipient_count = to;
-    l->batch_count = 0;
+    l->now.recipient_count = to;
+    l->now.batch_count = 0;
 }
 
 /* The message stays held, without those that have their outcome; the spool hears of it at once,
@@ -229,7 +230,7 @@ static void lane_keep_rest(struct lane *l)
     }
     lane_reduce_recipients(l);
     lane_follow_recipients(l);
-    queue_save_state(l->rq->eg->queue, l->m);
+    queue_save_state(l->rq->eg->queue, l->now.m);
 }
 
 static void outcomes_complete(struct lane *l, struct buf *groups, struct buf *outcomes)
@@ -253,7 +254,7 @@ static void lane_retry_rest(struct lane *l, const struct record_outcome *outcome
     struct queue_mgr *queue = l->rq->eg->queue;
     struct queue_requeue how = {
         .reason = INSERT_LOGGED_TRANSIENT_FAILURE, .attempted = true, .logged = true};
-    struct message *m = l->m;
+    struct message *m = l->now.m;
     struct buf line = {0};
 
     for (uint32_t i = 0; i < count; i++) {
@@ -286,7 +287,7 @@ static void lane_settle_groups(struct lane *l, struct buf *groups, enum lane_aft
     lane_session_facts(l, &session);
     if (more) {
         for (uint32_t i = 0; i < count; i++) {
-            queue_record(queue, l->m, &list[i], &session);
+            queue_record(queue, l->now.m, &list[i], &session);
         }
         lane_keep_rest(l);
         if (after == LANE_NEXT_HOST) {
@@ -295,7 +296,7 @@ static void lane_settle_groups(struct lane *l, struct buf *groups, enum lane_aft
     } else if (lane_has(l, RECIPIENT_TRANSIENT) || lane_has(l, RECIPIENT_WAITS)) {
         lane_retry_rest(l, list, count, &session);
     } else {
-        struct message *m = l->m;
+        struct message *m = l->now.m;
 
         lane_forget_message(l);
         queue_finish(queue, m, list, count, &session);
@@ -319,7 +320,7 @@ bool lane_settle_batch(struct lane *l, enum lane_after after)
 
 void lane_lost_between(struct lane *l)
 {
-    if (l->m != NULL && l->state != LANE_LOADING) { /* it was not sent: nobody is charged */
+    if (l->now.m != NULL && l->state != LANE_LOADING) { /* it was not sent: nobody is charged */
         lane_return_message(l);
     }
     lane_disconnect(l);

@@ -24,7 +24,7 @@ void lane_throttled(struct lane *l, uint64_t wait_ns, enum lane_state state,
         .delay_ms = wait_ms,
         .response = SLICE_INIT("451 4.4.1 KumoMTA internal: ready queue throttled"),
     };
-    struct message *m = l->m;
+    struct message *m = l->now.m;
 
     if (wait_ms < l->class_ms[SMTP_TIMEOUT_IDLE]) {
         lane_enter(l, state);
@@ -89,63 +89,27 @@ static bool lane_pay_message_rates(struct lane *l)
 
 /* ---- the transaction ---- */
 
-static void lane_list_recipients(struct lane *l)
-{
-    uint32_t count = l->m->content->recipient_count;
-    struct slice addr;
-    uint32_t i = 0;
-
-    l->recipients = mem_take((size_t)count * sizeof(*l->recipients));
-    l->recipient_state = mem_take_zero(count);
-    l->batch = mem_take((size_t)count * sizeof(*l->batch));
-    l->batch_recipients = mem_take((size_t)count * sizeof(*l->batch_recipients));
-    for (size_t at = 0; i < count && message_next_recipient(l->m, &at, &addr);) {
-        l->recipients[i++] = addr;
-    }
-    l->recipient_count = i;
-}
-
-/* The recipients of the next transaction: those that wait, as many as the path allows. */
-static void lane_pick_batch(struct lane *l)
-{
-    uint32_t max = readyq_path(l->rq)->max_recipients_per_batch;
-
-    l->batch_count = 0;
-    for (uint32_t i = 0; i < l->recipient_count && l->batch_count < max; i++) {
-        if (l->recipient_state[i] == RECIPIENT_WAITS) {
-            l->batch[l->batch_count] = i;
-            l->batch_recipients[l->batch_count++] = l->recipients[i];
-        }
-    }
-    MUST(l->batch_count > 0);
-}
-
 void lane_send(struct lane *l)
 {
     struct smtp_transaction tx;
 
-    MUST(l->state == LANE_NEXT && l->m != NULL && l->conn_open);
+    MUST(l->state == LANE_NEXT && l->now.m != NULL && l->conn_open);
     if (!smtp_client_idle(&l->client)) { /* the peer hung up between messages */
         lane_disconnect(l);
         return;
     }
-    if (l->recipients == NULL) { /* a further batch of the same message costs nothing more */
+    if (l->now.recipients == NULL) { /* a further batch of the same message costs nothing more */
         if (!lane_pay_message_rates(l)) {
             return;
         }
         l->rate_paid = PATH_RATES_BEGIN;
-        lane_list_recipients(l);
+        cargo_open(&l->now);
         l->attempted_count++;
         l->delivered_this_connection++;
     }
-    lane_pick_batch(l);
+    cargo_pick(&l->now, readyq_path(l->rq)->max_recipients_per_batch);
     l->broken = l->timed_out = l->next_host = false;
-    tx = (struct smtp_transaction){
-        .sender = message_sender(l->m),
-        .recipients = l->batch_recipients,
-        .recipient_count = l->batch_count,
-        .has_8bit = (message_flags(l->m) & BODY_HAS_8BIT) != 0,
-    };
+    tx = cargo_transaction(&l->now);
     lane_enter(l, LANE_SENDING);
     lane_act(l, smtp_client_begin(&l->client, &tx));
 }
@@ -153,8 +117,8 @@ void lane_send(struct lane *l)
 /* The message in its wire form. What needs no change goes out from where it lies. */
 static void lane_write_body(struct lane *l)
 {
-    const struct message_content *c = l->m->content;
-    const uint32_t flags = message_flags(l->m);
+    const struct message_content *c = l->now.m->content;
+    const uint32_t flags = message_flags(l->now.m);
     struct slice head = buf_slice(&c->head);
     struct slice body = slice_from(buf_slice(&c->body->bytes), c->body_from);
     struct slice pieces[3] = {head, body, dot_terminator(flags)};
