@@ -168,7 +168,7 @@ static bool lane_has_had_its_turn(const struct lane *l)
             shard_now_ms(l->rq->eg->shard) >= l->opened_ms + TURN_MS);
 }
 
-static bool lane_must_stop(const struct lane *l)
+bool lane_must_stop(const struct lane *l)
 {
     return l->rq->eg->draining || l->cut || (lane_is_wanted(l) && lane_has_had_its_turn(l)) ||
            (l->conn_open &&
@@ -258,7 +258,6 @@ void lane_forget_recipients(struct lane *l)
 void lane_forget_message(struct lane *l)
 {
     l->now.m = NULL;
-    l->rate_paid = PATH_RATES_BEGIN;
     lane_forget_recipients(l);
 }
 
@@ -272,7 +271,7 @@ void lane_return_message(struct lane *l)
 
 void lane_finish(struct lane *l)
 {
-    MUST(l->now.m == NULL);
+    MUST(l->now.m == NULL && l->next.m == NULL);
     if (l->conn_open && l->state != LANE_CLOSING && !l->cut && smtp_client_idle(&l->client)) {
         lane_enter(l, LANE_QUITTING);
         lane_act(l, smtp_client_quit(&l->client));
@@ -301,7 +300,7 @@ void lane_end(struct lane *l)
     if (lane_busy(l)) {
         return; /* whoever ends last comes back here */
     }
-    MUST(l->now.m == NULL && l->verdict == NULL);
+    MUST(l->now.m == NULL && l->next.m == NULL && l->verdict == NULL);
     dlist_remove(&l->link);
     timer_cancel(&eg->shard->timers, &l->grace);
     shard_unpost(eg->shard, &l->resume);

@@ -1,6 +1,7 @@
 /*
  * lane - one delivery session of a ready queue: at most one connection at a time, one message at
- * a time, the addresses of the site tried in their order.
+ * a time, the addresses of the site tried in their order. Where the peer does PIPELINING and there
+ * is a backlog, the envelope of the next message is on its way while this one's fate is heard.
  *
  * Private to core/egress. A lane holds one place of the connection limit for its whole life.
  *
@@ -47,6 +48,7 @@ struct lane {
     struct smtp_client client;
     struct smtp_client_params client_params;
     struct lane_cargo now;
+    struct lane_cargo next; /* reserved in rq; the peer has its envelope, behind the dot of now */
     struct message_load load;
     struct addr_planner planner;
     struct addr_plan plan;  /* this session's addresses, tried in order */
@@ -58,7 +60,7 @@ struct lane {
     struct vm_call *verdict; /* while JUDGING */
     struct buf verdicts;     /* lane_judge.c: what the policy made of this batch's replies */
     uint32_t verdict_next;   /* of the batch: whose reply is looked at next */
-    uint32_t rate_asked, rate_paid; /* index into the path's message rates */
+    uint32_t rate_asked, rate_paid; /* index into the path's message rates, for what begins next */
     struct buf stuffed;     /* the message in its wire form, when it differs from what is stored */
     struct buf failures;    /* why candidates failed, ", " between */
     struct buf texts;       /* scratch of records */
@@ -135,14 +137,28 @@ bool lane_take_token(struct lane *l, const struct throttle_spec *spec, uint64_t 
 void lane_throttled(struct lane *l, uint64_t wait_ns, enum lane_state state,
                     enum insert_reason reason);
 
+PURE bool lane_must_stop(const struct lane *l);
+
 /* lane_send.c: a message is held and the connection is ready for it. */
 void lane_send(struct lane *l);
+/* A transaction begins: nothing is known of its end. */
+void lane_transact(struct lane *l);
+/* Takes the tokens for what begins next, if that needs no waiting. Those taken stay in hand. */
+bool lane_pay_message_rates_now(struct lane *l);
 void lane_act(struct lane *l, enum smtp_client_step step);
 void lane_received(struct conn *c, struct slice bytes);
 void lane_send_timer(struct lane *l);
 /* The timer of what the client waits for. Pieces of a line do not put it off, nor do lines the
  * end of the reply: a peer that answers byte by byte has no more time than any other. */
 void lane_await(struct lane *l);
+
+/* lane_follow.c: the end of a message is about to be written; the next one's envelope goes with it
+ * if that is possible now. */
+void lane_follow(struct lane *l);
+/* The message before has its outcome, and the next one's turn has come. */
+void lane_go_on(struct lane *l);
+/* Its turn will not come here. */
+void lane_drop_next(struct lane *l);
 
 /* lane_outcome.c */
 void lane_session_facts(const struct lane *l, struct record_session *out);

@@ -201,6 +201,15 @@ static void lane_conn_moved(struct conn *c)
     }
 }
 
+static void lane_conn_last(struct conn *c)
+{
+    struct lane *l = CONTAINER_OF(c, struct lane, conn);
+
+    if (l->state == LANE_SENDING) {
+        lane_follow(l);
+    }
+}
+
 static void lane_conn_ended(struct conn *c, enum conn_end end)
 {
     struct lane *l = CONTAINER_OF(c, struct lane, conn);
@@ -259,6 +268,7 @@ static const struct conn_events lane_events = {
     .received = lane_received,
     .sent = lane_conn_sent,
     .moved = lane_conn_moved,
+    .last = lane_conn_last,
     .ended = lane_conn_ended,
     .closed = lane_conn_closed,
 };

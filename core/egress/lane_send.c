@@ -59,20 +59,36 @@ static void message_rate_answered_later(struct token_ask *ask, uint64_t wait_ns)
     }
 }
 
-/* Takes one token after the other; true when all are in hand. */
-static bool lane_pay_message_rates(struct lane *l)
+static struct path_rates lane_message_rates(const struct lane *l)
 {
     const struct egress_path_config *path = readyq_path(l->rq);
-    const struct path_rates rates = {
+
+    return (struct path_rates){
         .own = path->has_max_message_rate ? &path->max_message_rate : NULL,
         .shared = &path->additional_message_rate_throttles,
     };
+}
+
+/* The rate to be paid next, its bucket's name in l->texts; false when all are paid. */
+static bool lane_next_rate(struct lane *l, const struct path_rates *rates)
+{
+    l->rate_asked = path_rates_next(rates, l->rate_paid);
+    if (l->rate_asked == PATH_RATES_END) {
+        return false;
+    }
+    buf_clear(&l->texts);
+    path_rates_name(rates, l->rate_asked, &l->texts, SLICE("kumomta.max_message_rate."),
+                    readyq_name(l->rq));
+    return true;
+}
+
+/* Takes one token after the other; true when all are in hand. */
+static bool lane_pay_message_rates(struct lane *l)
+{
+    const struct path_rates rates = lane_message_rates(l);
     uint64_t wait_ns;
 
-    while ((l->rate_asked = path_rates_next(&rates, l->rate_paid)) != PATH_RATES_END) {
-        buf_clear(&l->texts);
-        path_rates_name(&rates, l->rate_asked, &l->texts, SLICE("kumomta.max_message_rate."),
-                        readyq_name(l->rq));
+    while (lane_next_rate(l, &rates)) {
         l->token.fn = message_rate_answered_later;
         if (!lane_take_token(l, path_rates_spec(&rates, l->rate_asked), &wait_ns)) {
             lane_enter(l, LANE_RATE);
@@ -87,7 +103,29 @@ static bool lane_pay_message_rates(struct lane *l)
     return true;
 }
 
+bool lane_pay_message_rates_now(struct lane *l)
+{
+    const struct path_rates rates = lane_message_rates(l);
+    uint64_t wait_ns;
+
+    while (lane_next_rate(l, &rates)) {
+        if (!token_at_hand(l->rq->eg->ledger, buf_slice(&l->texts)) ||
+            !lane_take_token(l, path_rates_spec(&rates, l->rate_asked), &wait_ns) ||
+            wait_ns > 0) {
+            return false;
+        }
+        l->rate_paid = l->rate_asked;
+    }
+    return true;
+}
+
 /* ---- the transaction ---- */
+
+void lane_transact(struct lane *l)
+{
+    l->broken = l->timed_out = l->next_host = false;
+    lane_enter(l, LANE_SENDING);
+}
 
 void lane_send(struct lane *l)
 {
@@ -108,9 +146,8 @@ void lane_send(struct lane *l)
         l->delivered_this_connection++;
     }
     cargo_pick(&l->now, readyq_path(l->rq)->max_recipients_per_batch);
-    l->broken = l->timed_out = l->next_host = false;
     tx = cargo_transaction(&l->now);
-    lane_enter(l, LANE_SENDING);
+    lane_transact(l);
     lane_act(l, smtp_client_begin(&l->client, &tx));
 }
 
@@ -150,12 +187,19 @@ void lane_judged(struct lane *l)
 
     if (l->broken) {
         (void)lane_settle_batch(l, l->next_host ? LANE_NEXT_HOST : LANE_GIVE_BACK);
+        lane_drop_next(l);
         lane_disconnect(l);
         return;
     }
     more = lane_settle_batch(l, LANE_SAME_HOST);
     lane_enter(l, LANE_NEXT);
-    if (more) {
+    if (l->cut) {
+        lane_drop_next(l);
+    }
+    if (l->next.m != NULL) {
+        MUST(!more); /* the dot's reply, which alone was open, is everybody's */
+        lane_go_on(l);
+    } else if (more) {
         lane_send(l);
     } else {
         lane_next(l);

@@ -274,7 +274,13 @@ void readyq_insert(struct readyq *rq, struct message *m)
     }
 }
 
-struct message *readyq_pop(struct readyq *rq)
+struct message *readyq_peek(const struct readyq *rq)
+{
+    return dlist_empty(&rq->ready) ? NULL
+                                   : CONTAINER_OF(rq->ready.next, struct message, timer.link);
+}
+
+struct message *readyq_reserve(struct readyq *rq)
 {
     struct dlist *node = dlist_pop(&rq->ready);
 
@@ -282,9 +288,30 @@ struct message *readyq_pop(struct readyq *rq)
         return NULL;
     }
     rq->ready_count--;
-    lease_give(&rq->slots);
-    egress_unhold(rq->eg, CONTAINER_OF(node, struct message, timer.link));
     return CONTAINER_OF(node, struct message, timer.link);
+}
+
+void readyq_claim(struct readyq *rq, struct message *m)
+{
+    lease_give(&rq->slots);
+    egress_unhold(rq->eg, m);
+}
+
+void readyq_put_back(struct readyq *rq, struct message *m)
+{
+    dlist_push_front(&rq->ready, &m->timer.link);
+    rq->ready_count++;
+    readyq_want_lanes(rq); /* or, when draining, it leaves with the others */
+}
+
+struct message *readyq_pop(struct readyq *rq)
+{
+    struct message *m = readyq_reserve(rq);
+
+    if (m != NULL) {
+        readyq_claim(rq, m);
+    }
+    return m;
 }
 
 void readyq_retry_all(struct readyq *rq, const struct queue_requeue *how)

@@ -82,6 +82,13 @@ void readyq_put(struct readyq **rp);
 void readyq_insert(struct readyq *rq, struct message *m);
 /* The next message, its slot given back; NULL when there is none. */
 struct message *readyq_pop(struct readyq *rq);
+/* Which one that is. */
+struct message *readyq_peek(const struct readyq *rq);
+/* The next message without giving up its slot or its share of memory, in two steps: nobody else
+ * takes it any more, then it is gone for good; or it is the next again. */
+struct message *readyq_reserve(struct readyq *rq);
+void readyq_claim(struct readyq *rq, struct message *m);
+void readyq_put_back(struct readyq *rq, struct message *m);
 void readyq_want_lanes(struct readyq *rq); /* posts */
 /* Everything queued goes back to its scheduled queue. */
 void readyq_retry_all(struct readyq *rq, const struct queue_requeue *how);

@@ -276,6 +276,11 @@ static void holder_recalled(struct ledger *l, struct ledger_mail *m, struct slic
 
 /* ---- rates ---- */
 
+bool token_at_hand(const struct ledger *l, struct slice name)
+{
+    return shard_of_name(l->shard->group, name) == l->shard->index;
+}
+
 bool token_take(struct ledger *l, struct slice name, const struct gcra_rate *rate,
                 struct token_ask *ask, uint64_t *wait_ns)
 {

@@ -95,3 +95,5 @@ struct token_ask {
  * answer is in *wait_ns. False: it comes through ask->fn, from the loop. */
 NODISCARD bool token_take(struct ledger *l, struct slice name, const struct gcra_rate *rate,
                           struct token_ask *ask, uint64_t *wait_ns);
+/* Whether token_take() has its answer at once. */
+PURE bool token_at_hand(const struct ledger *l, struct slice name);
