@@ -256,9 +256,8 @@ enum smtp_client_step smtp_client_begin(struct smtp_client *c, const struct smtp
 
 bool smtp_client_may_follow(const struct smtp_client *c)
 {
-    /* Something kept: the peer has an opinion before it has the message. */
     return c->state == SMTP_CLIENT_STATE_FINAL && c->writing && c->pipelined &&
-           c->params->enable_rset && !c->params->lmtp && !c->has_next && c->kept.len == 0 &&
+           c->params->enable_rset && !c->params->lmtp && !c->has_next &&
            c->accepted_count == c->tx.recipient_count;
 }
 

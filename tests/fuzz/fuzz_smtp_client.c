@@ -4,12 +4,15 @@
  * Strategy
  *   The first bytes choose LMTP, pipelining, RSET, recipients and how writes complete. The rest is
  *   what the peer says, in turns: a NUL ends a turn, and the next one comes when the client has
- *   used the last. Whenever a turn finds the connection idle, a message is begun. The whole is
- *   played twice: with each turn in one piece, and cut at places chosen from the input.
+ *   used the last. Whenever a turn finds the connection idle, a message is begun; where that is
+ *   chosen, the next one's envelope follows each dot, and its turn comes at once or, with lazy
+ *   writes, between turns. The whole is played twice: with each turn in one piece, and cut at
+ *   places chosen from the input.
  *
  * Invariants
  *   - cutting the peer's bytes differently changes no step, no command and no outcome;
  *   - nobody is delivered to without a 2xx to the dot, after the message was written;
+ *   - what happens before a message's turn has come is no outcome of it;
  *   - what is heard never passes what is sent;
  *   - commands are whole lines without another CR, LF or NUL;
  *   - a transaction that ended left an outcome for every recipient.
@@ -33,6 +36,8 @@ struct play {
     struct prng prng;
     bool is_cut;
     bool is_lazy;        /* writes complete when the peer has nothing to say, not at once */
+    bool follows;        /* envelopes follow dots */
+    bool next_waits;     /* one does, and its turn has not come */
     bool under_way;      /* a message was begun and has no outcome yet */
     bool body_written;   /* in this transaction */
     unsigned message_count;
@@ -54,6 +59,7 @@ static void open_play(struct play *p, const uint8_t *head, bool is_cut)
                                             .ignore_8bit_checks = (head[0] & 8) != 0};
     p->is_lazy = (head[0] & 16) != 0;
     p->ends_late = (head[1] & 128) != 0;
+    p->follows = (head[1] & 64) != 0;
     p->tx = (struct smtp_transaction){.sender = SLICE("s@y"),
                                       .recipients = p->recipients,
                                       .recipient_count = (head[0] >> 5 & 3) + 1u,
@@ -109,6 +115,31 @@ static void log_outcomes(struct play *p)
 
 /* ---- the driver ---- */
 
+static void begin_message(struct play *p)
+{
+    p->under_way = true;
+    p->body_written = false;
+}
+
+static enum smtp_client_step go_on(struct play *p)
+{
+    p->next_waits = false;
+    begin_message(p);
+    return smtp_client_go_on(&p->client);
+}
+
+static void follow(struct play *p)
+{
+    bool may = p->follows && p->message_count < MESSAGE_MAX && smtp_client_may_follow(&p->client);
+
+    if (may && smtp_client_follow(&p->client, &p->tx)) {
+        p->message_count++;
+        p->next_waits = true;
+        check_commands(smtp_client_out(&p->client));
+        buf_put(&p->log, smtp_client_out(&p->client));
+    }
+}
+
 static enum smtp_client_step act(struct play *p, enum smtp_client_step step)
 {
     buf_printf(&p->log, "step %d in %s: ", (int)step, smtp_client_state_name(&p->client));
@@ -122,11 +153,12 @@ static enum smtp_client_step act(struct play *p, enum smtp_client_step step)
         return p->is_lazy ? SMTP_CLIENT_WAIT : smtp_client_sent(&p->client);
     case SMTP_CLIENT_SEND_BODY:
         p->body_written = true;
+        follow(p);
         return p->is_lazy ? SMTP_CLIENT_WAIT : smtp_client_sent(&p->client);
     case SMTP_CLIENT_DONE:
         log_outcomes(p);
         p->under_way = false;
-        return SMTP_CLIENT_WAIT;
+        return p->next_waits && !p->is_lazy ? go_on(p) : SMTP_CLIENT_WAIT;
     case SMTP_CLIENT_TLS:
         return smtp_client_ehlo(&p->client);
     case SMTP_CLIENT_FAILED:
@@ -155,14 +187,15 @@ static void between_turns(struct play *p)
 {
     if (p->client.writing) {
         act_all(p, smtp_client_sent(&p->client));
+    } else if (p->next_waits && !p->under_way) {
+        act_all(p, go_on(p));
     } else if (smtp_client_idle(&p->client) && !p->tried_tls &&
                (smtp_client_capabilities(&p->client) & SMTP_CAN_STARTTLS) != 0) {
         p->tried_tls = true;
         act_all(p, smtp_client_starttls(&p->client));
     } else if (smtp_client_idle(&p->client) && p->message_count < MESSAGE_MAX) {
         p->message_count++;
-        p->under_way = true;
-        p->body_written = false;
+        begin_message(p);
         act_all(p, smtp_client_begin(&p->client, &p->tx));
     } else if (smtp_client_idle(&p->client)) {
         act_all(p, smtp_client_quit(&p->client));
