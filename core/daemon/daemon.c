@@ -153,22 +153,21 @@ static bool run_event(struct daemon *d, enum vm_hook hook, struct buf *why)
     return !w.failed;
 }
 
-static bool run_init(struct daemon *d, struct api_services *services, struct buf *why)
+static bool run_init(struct daemon *d, struct buf *why)
 {
-    const struct vm_limits limits = {0};
     struct engine *e = d->engines[0];
     bool ok;
 
-    if (ring_uring_enable(&e->shard.ring) < 0) {
+    if (d->host->ring_enable(d->host->ctx, &e->shard.ring) < 0) {
         BUF_LIT(why, "io_uring cannot be enabled");
         return false;
     }
-    if (!vm_open(&e->shard, d->policy, &limits, &e->vm, why)) {
+    if (!vm_open(&e->shard, d->policy, &d->host->vm_limits, &e->vm, why)) {
         return false;
     }
-    setup_services(e, services);
-    services->zones = &e->zones.finder;
-    vm_set_services(e->vm, services);
+    setup_services(e, d->services);
+    d->services->zones = &e->zones.finder;
+    vm_set_services(e->vm, d->services);
     for (uint32_t i = 0; i < d->shard_count; i++) {
         d->engines[i]->ingress.vm = e->vm; /* which hooks there are is the same on all */
         d->engines[i]->ingress.hostname = buf_slice(&d->hostname);
@@ -215,34 +214,7 @@ static void say_listening(struct daemon *d)
     diag_info(&d->engines[0]->diag, "kumod", "initialization complete");
 }
 
-static void pin(uint32_t index)
-{
-    cpu_set_t all, one;
-    uint32_t nth = 0;
-
-    if (sched_getaffinity(0, sizeof(all), &all) != 0) {
-        return;
-    }
-    for (uint32_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-        if (CPU_ISSET(cpu, &all) && nth++ == index % (uint32_t)CPU_COUNT(&all)) {
-            CPU_ZERO(&one);
-            CPU_SET(cpu, &one);
-            (void)sched_setaffinity(0, sizeof(one), &one); /* an optimisation only */
-            return;
-        }
-    }
-}
-
-/* On waking up it does not push aside whoever runs: where peers share the machine, they go on to
- * fill the next turn, and a message costs a quarter less. Alone on its core it changes nothing. */
-static void be_patient(void)
-{
-    const struct sched_param none = {0};
-
-    (void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &none); /* an optimisation only */
-}
-
-static bool start_here(struct engine *e)
+bool daemon_start_shard(struct engine *e)
 {
     struct buf why = {0};
     bool ok = engine_start(e, &why);
@@ -255,52 +227,10 @@ static bool start_here(struct engine *e)
     return ok;
 }
 
-static void *shard_main(void *arg)
+void daemon_started(struct daemon *d)
 {
-    struct engine *e = arg;
-
-    pin(e->shard.index);
-    be_patient();
-    if (ring_uring_enable(&e->shard.ring) < 0 || !start_here(e)) {
-        e->daemon->failed = true;
-    }
-    pthread_barrier_wait(&e->daemon->built);
-    if (!e->daemon->failed) {
-        shard_run(&e->shard);
-    }
-    pthread_barrier_wait(&e->daemon->built); /* nobody frees what another may still look at */
-    return NULL;
-}
-
-static int run_shards(struct daemon *d)
-{
-    struct engine *first = d->engines[0];
-
-    MUST(pthread_barrier_init(&d->built, NULL, d->shard_count) == 0);
-    for (uint32_t i = 1; i < d->shard_count; i++) {
-        MUST(pthread_create(&d->engines[i]->shard.thread, NULL, shard_main, d->engines[i]) == 0);
-    }
-    if (d->shard_count > 1) {
-        pin(0);
-    }
-    be_patient();
-    if (!start_here(first)) {
-        d->failed = true;
-    }
-    pthread_barrier_wait(&d->built);
-    if (!d->failed) {
-        daemon_signals_start(d);
-        daemon_memory_start(d);
-        say_listening(d);
-        shard_run(&first->shard);
-        diag_info(&first->diag, "kumod", "shutdown complete");
-    }
-    pthread_barrier_wait(&d->built);
-    for (uint32_t i = 1; i < d->shard_count; i++) {
-        pthread_join(d->engines[i]->shard.thread, NULL);
-    }
-    pthread_barrier_destroy(&d->built);
-    return d->failed ? 1 : 0;
+    daemon_memory_start(d);
+    say_listening(d);
 }
 
 static bool open_store(struct daemon *d, struct buf *why)
@@ -310,6 +240,7 @@ static bool open_store(struct daemon *d, struct buf *why)
     enum spool_err err;
 
     setup_spool_params(&d->setup, d->shard_count, &params);
+    params.segment_size = d->host->segment_size;
     err = spool_store_open(daemon_ring(d), &params, &d->store, &text);
     mem_give(params.data_paths);
     mem_give((void *)params.guards);
@@ -321,7 +252,7 @@ static bool open_store(struct daemon *d, struct buf *why)
     return err == SPOOL_OK;
 }
 
-static bool build(struct daemon *d, struct api_services *services, struct buf *why)
+bool daemon_build(struct daemon *d, struct buf *why)
 {
     if (!setup_check(&d->setup, why) || !open_store(d, why)) {
         return false;
@@ -332,42 +263,27 @@ static bool build(struct daemon *d, struct api_services *services, struct buf *w
         if (!engine_build(e, why)) {
             return false;
         }
-        setup_services(e, &services[i]);
-        services_fill(e, &services[i]);
-        vm_set_services(e->vm, &services[i]);
-    }
-    return true;
-}
-
-static int daemon_fail(struct daemon *d, const struct buf *why)
-{
-    fprintf(stderr, "Error: %.*s\n", (int)why->len, why->ptr);
-    return 1;
-}
-
-static int daemon_go(struct daemon *d, struct api_services *services, struct buf *why)
-{
-    /* The user is changed before the first directory is made, so that it can use what it made. */
-    if (!open_engines(d, why) || !daemon_identify(d, why) || !daemon_drop_privileges(d, why) ||
-        !daemon_memory_open(d, why) || !load_policy(d, why) || !run_init(d, services, why)) {
-        return daemon_fail(d, why);
-    }
-    if (d->options->validate) {
-        if (policy_validation_failed(d->policy)) {
-            fprintf(stderr, "Error: Validation failed\n");
-            return 1;
-        }
-        return 0;
-    }
-    if (!daemon_signals_open(d, why) || !build(d, services, why)) {
-        return daemon_fail(d, why);
+        setup_services(e, &d->services[i]);
+        services_fill(e, &d->services[i]);
+        vm_set_services(e->vm, &d->services[i]);
     }
     daemon_drop_capabilities();
     say_banner(d);
-    return run_shards(d);
+    return true;
 }
 
-static void daemon_close(struct daemon *d)
+bool daemon_open(struct daemon *d, const struct daemon_options *options, struct buf *why)
+{
+    d->options = options;
+    d->host = options->host != NULL ? options->host : &daemon_host_machine;
+    d->services = mem_take_zero(SHARD_COUNT_MAX * sizeof(*d->services));
+    setup_init(&d->setup, d);
+    /* The user is changed before the first directory is made, so that it can use what it made. */
+    return open_engines(d, why) && daemon_identify(d, why) && daemon_drop_privileges(d, why) &&
+           daemon_memory_open(d, why) && load_policy(d, why) && run_init(d, why);
+}
+
+void daemon_close(struct daemon *d)
 {
     for (uint32_t i = 0; i < d->shard_count; i++) {
         if (d->engines[i]->shard.ring.backend != NULL) {
@@ -384,25 +300,5 @@ static void daemon_close(struct daemon *d)
     setup_free(&d->setup);
     buf_free(&d->node_id);
     buf_free(&d->hostname);
-}
-
-int daemon_run(const struct daemon_options *options)
-{
-    struct daemon *d = MEM_NEW(struct daemon);
-    struct api_services *services = mem_take_zero(SHARD_COUNT_MAX * sizeof(*services));
-    struct buf why = {0};
-    int status;
-
-    d->options = options;
-    setup_init(&d->setup, d);
-    if (ring_uring_probe(&why) < 0) {
-        status = daemon_fail(d, &why);
-    } else {
-        status = daemon_go(d, services, &why);
-    }
-    daemon_close(d);
-    buf_free(&why);
-    mem_give(services);
-    mem_give(d);
-    return status;
+    MEM_FREE(&d->services);
 }

@@ -15,6 +15,7 @@
 #include "core/base/buf.h"
 #include "core/base/slice.h"
 
+struct daemon_host;
 struct ring;
 
 struct daemon_options {
@@ -29,6 +30,7 @@ struct daemon_options {
      * front of the ring's. */
     void (*ring_wrap)(void *ctx, struct ring *ring);
     void *ring_wrap_ctx;
+    const struct daemon_host *host; /* NULL: daemon_host_machine */
 };
 
 #define DAEMON_DRAIN_TIMEOUT_MS 300000u

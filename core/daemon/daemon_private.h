@@ -5,17 +5,20 @@
 
 #include "core/daemon/daemon.h"
 #include "core/daemon/engine.h"
+#include "core/daemon/host.h"
 #include "core/daemon/setup.h"
 #include "core/limit/memory.h"
 
 struct daemon {
     const struct daemon_options *options;
+    const struct daemon_host *host;
     uint32_t shard_count;
     struct shard_group group;
     struct shard *shards[SHARD_COUNT_MAX];
     struct engine *engines[SHARD_COUNT_MAX];
     struct setup setup;
     struct policy *policy;
+    struct api_services *services; /* by shard */
     struct spool_store *store;
     struct buf node_id;     /* dashed UUID */
     struct buf hostname;
@@ -42,6 +45,19 @@ static inline struct ring *daemon_ring(struct daemon *d)
     return &d->engines[0]->shard.ring;
 }
 
+/* daemon.c, in this order; false ends it there, and `why` says what is wrong. The whole daemon is
+ * there after them, and nothing of it runs.
+ *     open     rings, policy, pre_init and init (shard 0 turns while they are suspended)
+ *     build    spool, logs, queues, listeners */
+NODISCARD bool daemon_open(struct daemon *d, const struct daemon_options *options,
+                           struct buf *why);
+NODISCARD bool daemon_build(struct daemon *d, struct buf *why);
+/* One shard begins, on its own thread; what is wrong goes to its diagnostics. */
+NODISCARD bool daemon_start_shard(struct engine *e);
+/* On shard 0, after all have begun. */
+void daemon_started(struct daemon *d);
+/* After every shard was left, or however far it came. */
+void daemon_close(struct daemon *d);
 /* signals.c: SIGTERM and SIGINT arrive as reads on shard 0. */
 NODISCARD bool daemon_signals_open(struct daemon *d, struct buf *why);
 void daemon_signals_start(struct daemon *d);

@@ -1,7 +1,6 @@
 #include "core/daemon/engine.h"
 
 #include <errno.h>
-#include <stdio.h>
 
 #include "core/base/mem.h"
 #include "core/daemon/daemon_private.h"
@@ -28,8 +27,9 @@ static uint64_t diag_clock(void *ctx)
 
 static void diag_write(void *ctx, struct slice line)
 {
-    /* stderr is unbuffered: one line is one write, so lines of several shards never mix. */
-    (void)!fwrite(line.ptr, 1, line.len, stderr);
+    const struct daemon_host *host = ((struct engine *)ctx)->daemon->host;
+
+    host->say(host->ctx, line);
 }
 
 /* ---- open ---- */
@@ -38,7 +38,7 @@ bool engine_open(struct engine *e, struct daemon *d, uint32_t index, struct buf 
 {
     e->daemon = d;
     diag_init(&e->diag, e, diag_clock, diag_write);
-    if (ring_uring_open(&e->shard.ring, &ring_sizes, why) < 0) {
+    if (d->host->ring_open(d->host->ctx, &e->shard.ring, &ring_sizes, why) < 0) {
         return false;
     }
     if (d->options->ring_wrap != NULL) {
@@ -125,6 +125,7 @@ static void log_durable(void *ctx, uint64_t sequence)
 
 static bool engine_build_resolver(struct engine *e, struct buf *why)
 {
+    const struct daemon_host *host = e->daemon->host;
     struct setup *s = &e->daemon->setup;
     struct dns_cares_params params = dns_config_cares(&s->resolver);
     struct dns_params dns = s->dns;
@@ -135,7 +136,7 @@ static bool engine_build_resolver(struct engine *e, struct buf *why)
     if (s->resolver.use_hosts_file) {
         dns_hosts_read(&e->resolver.hosts, &e->shard.ring, "/etc/hosts");
     }
-    return dns_cares_open(&e->shard, &params, &backend, why) &&
+    return host->dns_open(host->ctx, &e->shard, &params, &backend, why) &&
            resolver_view_add(&e->resolver, SLICE(""), backend, s->resolver.validate) !=
                DNS_VIEW_NONE;
 }
@@ -193,9 +194,9 @@ static void engine_wire(struct engine *e)
 
 bool engine_build(struct engine *e, struct buf *why)
 {
-    const struct vm_limits limits = {0};
+    const struct daemon *d = e->daemon;
 
-    if (e->vm == NULL && !vm_open(&e->shard, e->daemon->policy, &limits, &e->vm, why)) {
+    if (e->vm == NULL && !vm_open(&e->shard, d->policy, &d->host->vm_limits, &e->vm, why)) {
         return false;
     }
     config_resolver_init(&e->configs, &e->shard, e->vm);

@@ -135,13 +135,7 @@ static bool find_node_id(struct daemon *d, struct buf *why)
 
 bool daemon_identify(struct daemon *d, struct buf *why)
 {
-    char name[256];
-
-    if (gethostname(name, sizeof(name)) != 0) {
-        name[0] = '\0';
-    }
-    name[sizeof(name) - 1] = '\0';
-    buf_put(&d->hostname, name[0] != '\0' ? slice_str(name) : SLICE("localhost"));
+    d->host->name(d->host->ctx, &d->hostname);
     find_mac(d);
     return find_node_id(d, why);
 }
