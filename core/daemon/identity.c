@@ -90,21 +90,60 @@ static bool node_id_from_file(struct daemon *d, const char *path, bool *absent, 
     return true;
 }
 
-/* Absent: a random one, written there; where that is refused, one made of the hardware address. */
+static bool file_write(struct ring *ring, const char *path, struct slice text)
+{
+    const struct ring_backend *io = ring->backend;
+    int fd = io->fs_open(ring, path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    bool ok;
+
+    if (fd < 0) {
+        return false;
+    }
+    ok = io->fs_pwrite(ring, fd, text.ptr, text.len, 0) == (int64_t)text.len &&
+         io->fs_sync(ring, fd) == 0;
+    io->fs_close(ring, fd);
+    return ok;
+}
+
+static void folder_sync(struct ring *ring, const char *path)
+{
+    struct buf folder = {0};
+    int fd;
+
+    buf_put(&folder, slice_str(path));
+    while (folder.len > 0 && folder.ptr[folder.len - 1] != '/') {
+        folder.len--;
+    }
+    folder.len -= folder.len > 1;
+    buf_char(&folder, '\0');
+    fd = ring->backend->fs_open(ring, folder.ptr, O_RDONLY | O_DIRECTORY, 0);
+    if (fd >= 0) {
+        (void)ring->backend->fs_sync(ring, fd);
+        ring->backend->fs_close(ring, fd);
+    }
+    buf_free(&folder);
+}
+
+/* Absent: a random one, written there; where that is refused, one made of the hardware address.
+ * The file has its name when it is whole, because one that is not whole refuses every start. */
 static void node_id_make(struct daemon *d, const char *path)
 {
     struct ring *ring = daemon_ring(d);
     struct uuid id = uuid_v4(ring_random(ring), ring_random(ring));
-    int fd = ring->backend->fs_open(ring, path, O_WRONLY | O_CREAT | O_EXCL, 0644);
+    struct buf fresh = {0};
 
-    if (fd >= 0) {
-        uuid_put(&d->node_id, &id);
-        (void)ring->backend->fs_pwrite(ring, fd, d->node_id.ptr, d->node_id.len, 0);
-        ring->backend->fs_close(ring, fd);
-        return;
+    buf_printf(&fresh, "%s.new%c", path, '\0');
+    uuid_put(&d->node_id, &id);
+    if (file_write(ring, fresh.ptr, buf_slice(&d->node_id)) &&
+        ring->backend->fs_rename(ring, fresh.ptr, path) == 0) {
+        folder_sync(ring, path);
+    } else {
+        (void)ring->backend->fs_unlink(ring, fresh.ptr);
+        buf_clear(&d->node_id);
+        buf_printf(&d->node_id, "00000000-0000-1000-8000-%02x%02x%02x%02x%02x%02x", d->node[0],
+                   d->node[1], d->node[2], d->node[3], d->node[4], d->node[5]);
     }
-    buf_printf(&d->node_id, "00000000-0000-1000-8000-%02x%02x%02x%02x%02x%02x", d->node[0],
-               d->node[1], d->node[2], d->node[3], d->node[4], d->node[5]);
+    buf_free(&fresh);
 }
 
 static bool find_node_id(struct daemon *d, struct buf *why)
