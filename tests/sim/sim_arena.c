@@ -1,0 +1,113 @@
+#include "tests/sim/sim_arena.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#include "core/base/check.h"
+
+#define CLASS_MIN 5u /* 32 bytes */
+#define HEAD_SIZE 4096u
+
+_Static_assert(sizeof(struct arena) <= HEAD_SIZE, "the arena describes itself in its first page");
+
+struct arena *arena_open(size_t size)
+{
+    struct arena *a = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                           MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    MUST(a != MAP_FAILED);
+    a->size = size;
+    a->used = HEAD_SIZE;
+    return a;
+}
+
+void arena_reset(struct arena *a)
+{
+    size_t size = a->size;
+
+    MUST(madvise(a, size, MADV_REMOVE) == 0);
+    a->size = size;
+    a->used = HEAD_SIZE;
+}
+
+static uint32_t class_of(size_t size)
+{
+    uint32_t c = CLASS_MIN;
+
+    while (((size_t)1 << c) < size) {
+        c++;
+    }
+    MUST(c < ARENA_CLASSES);
+    return c;
+}
+
+void *arena_take(struct arena *a, size_t size)
+{
+    uint32_t c = class_of(size);
+    void *ptr = a->free[c];
+
+    if (ptr != NULL) {
+        memcpy(&a->free[c], ptr, sizeof(ptr));
+        memset(ptr, 0, size);
+        return ptr;
+    }
+    MUST(a->used + ((size_t)1 << c) <= a->size);
+    ptr = (char *)a + a->used;
+    a->used += (size_t)1 << c;
+    return ptr;
+}
+
+void arena_give(struct arena *a, void *ptr, size_t size)
+{
+    uint32_t c = class_of(size);
+
+    if (ptr != NULL) {
+        memcpy(ptr, &a->free[c], sizeof(ptr));
+        a->free[c] = ptr;
+    }
+}
+
+void *arena_grow(struct arena *a, void *ptr, size_t old_size, size_t size)
+{
+    void *grown = arena_take(a, size);
+
+    if (ptr != NULL) {
+        memcpy(grown, ptr, old_size < size ? old_size : size);
+        arena_give(a, ptr, old_size);
+    }
+    return grown;
+}
+
+void bytes_put(struct arena *a, struct sim_bytes *b, struct slice s)
+{
+    if (b->start > 0 && b->start + b->len + s.len > b->cap) {
+        memmove(b->ptr, b->ptr + b->start, b->len);
+        b->start = 0;
+    }
+    if (b->len + s.len > b->cap) {
+        size_t cap = b->cap * 2 > b->len + s.len ? b->cap * 2 : b->len + s.len;
+
+        b->ptr = arena_grow(a, b->ptr, b->cap, cap);
+        b->cap = cap;
+    }
+    if (s.len > 0) {
+        memcpy(b->ptr + b->start + b->len, s.ptr, s.len);
+        b->len += s.len;
+    }
+}
+
+void bytes_drop(struct sim_bytes *b, size_t n)
+{
+    MUST(n <= b->len);
+    b->start += n;
+    b->len -= n;
+    if (b->len == 0) {
+        b->start = 0;
+    }
+}
+
+void bytes_free(struct arena *a, struct sim_bytes *b)
+{
+    arena_give(a, b->ptr, b->cap);
+    *b = (struct sim_bytes){0};
+}

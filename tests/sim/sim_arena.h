@@ -1,0 +1,46 @@
+/*
+ * sim_arena - memory that outlives the daemon's process: the simulated world lives here.
+ *
+ * Each life of the daemon runs in a forked child, so that a crash leaves nothing of it behind.
+ * The world is in a mapping that all of them share, at one address.
+ *
+ * Owner     the one thread that runs at any moment.
+ * Memory    never given back to the system before arena_reset(). Allocations are zero.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/slice.h"
+
+#define ARENA_CLASSES 40u
+
+struct arena {
+    size_t size, used;
+    void *free[ARENA_CLASSES]; /* by power of two */
+};
+
+/* Address space, not memory; the arena is at its start. */
+struct arena *arena_open(size_t size);
+/* Everything is gone, the memory too. */
+void arena_reset(struct arena *a);
+void *arena_take(struct arena *a, size_t size);
+/* `size` as it was taken. NULL is accepted. */
+void arena_give(struct arena *a, void *ptr, size_t size);
+void *arena_grow(struct arena *a, void *ptr, size_t old_size, size_t size);
+
+/* A queue of bytes. {0} is an empty one. */
+struct sim_bytes {
+    char *ptr;
+    size_t start, len, cap;
+};
+
+void bytes_put(struct arena *a, struct sim_bytes *b, struct slice s);
+void bytes_drop(struct sim_bytes *b, size_t n);
+void bytes_free(struct arena *a, struct sim_bytes *b);
+
+static inline struct slice bytes_slice(const struct sim_bytes *b)
+{
+    return slice_of(b->ptr + b->start, b->len);
+}

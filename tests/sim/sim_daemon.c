@@ -1,0 +1,348 @@
+#include "tests/sim/sim_daemon.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "core/base/mem.h"
+#include "core/daemon/daemon_private.h"
+#include "tests/sim/check/book.h"
+#include "tests/sim/sim_disk.h"
+#include "tests/sim/sim_dns.h"
+#include "tests/sim/sim_net.h"
+#include "tests/sim/sim_shard.h"
+#include "tests/sim/world/peers.h"
+
+#define TICK_NS SIM_S
+#define HEAL_MOST_NS (UINT64_C(4) * 3600 * SIM_S)
+#define LOAD_MOST_NS (UINT64_C(6) * 3600 * SIM_S)
+#define CALLS_TO_KILL 400u
+#define VM_INSTRUCTIONS 100000000u
+
+struct sim_life {
+    struct sim *s;
+    struct daemon *d;
+    struct daemon_host host;
+    struct daemon_options options;
+    struct sim_fds fds;
+    struct sim_shard shards[SHARD_COUNT_MAX];
+    uint32_t opened_count;
+    uint64_t calls_left; /* until it is killed in one; 0: it is not */
+    bool stopping;
+};
+
+/* ---- ends ---- */
+
+static NORETURN void life_over(struct sim *s)
+{
+    s->alive = false;
+    s->here = NULL;
+    s->shard = SIM_NO_SHARD;
+    disk_process_ended(s);
+    (void)fflush(stdout);
+    _exit(0);
+}
+
+static NORETURN void crash(struct sim *s)
+{
+    bool cut = sim_chance(s, CHANCE_LIFE, s->plan.faults[FAULT_POWER_CUT]);
+    enum disk_keep keep =
+        sim_below(s, CHANCE_LIFE, 2) == 0 ? DISK_KEEP_PROMISED : DISK_KEEP_ANY;
+
+    s->counts.crashes++;
+    s->counts.kills += !cut;
+    s->counts.power_cuts += cut;
+    sim_note(s, SIM_LIFE, "life %llu crashes; power cut %llu, keeps %llu", s->life, cut, keep);
+    for (uint32_t i = 0; i < s->here->opened_count; i++) {
+        shard_tear(&s->here->shards[i]);
+    }
+    if (cut) {
+        disk_power_cut(s, keep);
+    }
+    book_life_ended(s, true);
+    net_process_ended(s, cut);
+    life_over(s);
+}
+
+static void crash_due(struct sim *s, void *ctx, uint64_t arg)
+{
+    crash(s);
+}
+
+void life_call(struct sim *s)
+{
+    struct sim_life *l = s->here;
+
+    if (l->calls_left > 0 && --l->calls_left == 0) {
+        crash(s);
+    }
+}
+
+/* ---- the host ---- */
+
+static int life_ring_open(void *ctx, struct ring *ring, const struct ring_params *params,
+                          struct buf *why)
+{
+    struct sim_life *l = ctx;
+    struct sim_shard *sh = &l->shards[l->opened_count];
+
+    sh->index = l->opened_count++;
+    sh->fds = &l->fds;
+    shard_ring_open(sh, l->s, ring, params);
+    return 0;
+}
+
+static int life_ring_enable(void *ctx, struct ring *ring)
+{
+    return 0;
+}
+
+static bool life_dns_open(void *ctx, struct shard *shard, const struct dns_cares_params *params,
+                          struct dns_backend **out, struct buf *why)
+{
+    *out = sim_dns_open(((struct sim_life *)ctx)->s, shard);
+    return true;
+}
+
+static void life_say(void *ctx, struct slice line)
+{
+    sim_text(((struct sim_life *)ctx)->s, line);
+}
+
+static void life_name(void *ctx, struct buf *out)
+{
+    BUF_LIT(out, "relay.sim");
+}
+
+static struct sim_life *life_new(struct sim *s)
+{
+    struct sim_life *l = MEM_NEW(struct sim_life);
+
+    l->s = s;
+    l->d = MEM_NEW(struct daemon);
+    l->host = (struct daemon_host){
+        .ctx = l,
+        .ring_open = life_ring_open,
+        .ring_enable = life_ring_enable,
+        .dns_open = life_dns_open,
+        .say = life_say,
+        .name = life_name,
+        .vm_limits.handler_budget_instructions = VM_INSTRUCTIONS,
+        .segment_size = s->plan.segment_size,
+    };
+    l->options = (struct daemon_options){
+        .policy_path = SLICE_INIT(SIM_POLICY_PATH),
+        .shards = s->plan.shards_now,
+        .drain_timeout_ms = 60000,
+        .user = geteuid() == 0 ? "root" : NULL,
+        .version = "sim",
+        .host = &l->host,
+    };
+    return l;
+}
+
+/* ---- how far the run is ---- */
+
+static uint64_t live_records(const struct sim_life *l)
+{
+    uint64_t count = 0;
+
+    for (uint32_t i = 0; i < l->d->shard_count; i++) {
+        struct spool_counters c;
+
+        spool_counters(l->d->engines[i]->spool, &c);
+        count += c.live_record_count;
+    }
+    return count;
+}
+
+static void life_stop(struct sim_life *l)
+{
+    struct ring *ring = daemon_ring(l->d);
+
+    if (!l->stopping) {
+        l->stopping = true;
+        sim_note(l->s, SIM_LIFE, "life %llu is told to stop", l->s->life, 0, 0);
+        ring_clock_read(ring);
+        daemon_stop(l->d, "the run");
+        shard_rouse(&l->shards[0], 0);
+    }
+}
+
+static void stop_due(struct sim *s, void *ctx, uint64_t arg)
+{
+    life_stop(ctx);
+}
+
+static void heal(struct sim *s)
+{
+    s->phase = PHASE_HEAL;
+    s->faults_off = true;
+    s->heal_ns = s->now_ns;
+    peers_heal(s);
+    sim_note(s, SIM_LIFE, "all is healed; %llu messages promised", book_promised(s), 0, 0);
+}
+
+/* What is left when everything had its time. */
+static void heal_look(struct sim_life *l)
+{
+    struct sim *s = l->s;
+    uint64_t left = live_records(l);
+
+    if (peers_idle(s) && left == 0) {
+        book_check_end(s);
+        s->phase = PHASE_VERIFY;
+        life_stop(l);
+    } else if (s->now_ns - s->heal_ns > HEAL_MOST_NS) {
+        sim_fail(s, "liveness", book_first_open(s),
+                 "%llu records are left %llu s after everything was healed",
+                 (unsigned long long)left, (unsigned long long)(HEAL_MOST_NS / SIM_S));
+    }
+}
+
+static void tick(struct sim *s, void *ctx, uint64_t count)
+{
+    struct sim_life *l = ctx;
+
+    if (l->stopping) {
+        return;
+    }
+    switch ((enum sim_phase)s->phase) {
+    case PHASE_LOAD:
+        if ((peers_done(s) && s->lives_left == 0) || s->now_ns > LOAD_MOST_NS) {
+            heal(s);
+        }
+        break;
+    case PHASE_HEAL:
+        heal_look(l);
+        break;
+    case PHASE_VERIFY:
+        if (count >= 5) {
+            if (live_records(l) != 0) {
+                sim_fail(s, "empty", 0, "%llu records are back after a stop that left none",
+                         (unsigned long long)live_records(l));
+            }
+            s->phase = PHASE_DONE;
+            life_stop(l);
+        }
+        break;
+    case PHASE_DONE:
+        break;
+    }
+    sim_after_here(s, TICK_NS, tick, l, count + 1);
+}
+
+/* ---- running ---- */
+
+static struct sim_shard *shard_next(struct sim_life *l)
+{
+    struct sim_shard *next = NULL;
+
+    for (uint32_t i = 0; i < l->d->shard_count; i++) {
+        struct sim_shard *sh = &l->shards[i];
+
+        if (!l->d->shards[i]->stopping && (next == NULL || sh->run_ns < next->run_ns)) {
+            next = sh;
+        }
+    }
+    return next;
+}
+
+static void life_drive(struct sim_life *l)
+{
+    struct sim *s = l->s;
+    struct sim_shard *sh;
+
+    while ((sh = shard_next(l)) != NULL) {
+        if (sh->run_ns <= sim_next_ns(s)) {
+            s->now_ns = sh->run_ns > s->now_ns ? sh->run_ns : s->now_ns;
+            shard_drive(sh, l->d->shards[sh->index]);
+        } else {
+            sim_step(s);
+        }
+    }
+}
+
+static bool life_begin(struct sim_life *l, struct buf *why)
+{
+    struct daemon *d = l->d;
+
+    if (!daemon_open(d, &l->options, why) || !daemon_build(d, why)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < d->shard_count; i++) {
+        if (!daemon_start_shard(d->engines[i])) {
+            BUF_LIT(why, "a shard does not start");
+            return false;
+        }
+    }
+    daemon_started(d);
+    return true;
+}
+
+/* The world goes on without a daemon for a while. */
+static void pause_before(struct sim *s)
+{
+    uint64_t until_ns = s->now_ns + (s->life == 0 ? SIM_MS : sim_spread(s, CHANCE_LIFE, SIM_MS,
+                                                                        10 * SIM_S));
+
+    while (sim_next_ns(s) <= until_ns) {
+        sim_step(s);
+    }
+    s->now_ns = until_ns;
+}
+
+static void end_plan(struct sim_life *l)
+{
+    struct sim *s = l->s;
+    uint64_t at_ns;
+
+    if (s->phase != PHASE_LOAD || s->lives_left == 0) {
+        return;
+    }
+    s->lives_left--;
+    at_ns = sim_spread(s, CHANCE_LIFE, s->plan.life_ns / 20 + 1, s->plan.life_ns * 2);
+    if (sim_below(s, CHANCE_LIFE, 5) == 0) {
+        s->counts.stops++;
+        sim_after_here(s, at_ns, stop_due, l, 0);
+        at_ns += sim_spread(s, CHANCE_LIFE, SIM_MS, 200 * SIM_S); /* or not before it is killed */
+    }
+    sim_after_here(s, at_ns, crash_due, NULL, 0);
+    if (sim_chance(s, CHANCE_LIFE, s->plan.faults[FAULT_KILL_AT_CALL])) {
+        l->calls_left = 1 + sim_below(s, CHANCE_LIFE, CALLS_TO_KILL);
+    }
+}
+
+void life_run(struct sim *s)
+{
+    struct sim_life *l;
+    struct buf why = {0};
+    uint64_t began_ns;
+
+    pause_before(s);
+    if (!s->plan.shards_pinned) {
+        s->plan.shards_now = 1 + (uint32_t)sim_below(s, CHANCE_LIFE, s->plan.shards_most);
+    }
+    s->life++;
+    s->counts.lives++;
+    s->alive = true;
+    began_ns = s->now_ns;
+    sim_note(s, SIM_LIFE, "life %llu of %llu shards begins", s->life, s->plan.shards_now, 0);
+    disk_drop_below(s, SIM_LOG_DIR);
+    s->here = l = life_new(s);
+    end_plan(l);
+    if (life_begin(l, &why)) {
+        sim_after_here(s, TICK_NS, tick, l, 1);
+        life_drive(l);
+        sim_note(s, SIM_LIFE, "life %llu has stopped", s->life, 0, 0);
+    } else if (!disk_troubled_since(s->disk, began_ns)) {
+        buf_char(&why, '\0');
+        sim_fail(s, "start", 0, "the daemon does not start: %s", why.ptr);
+    } else {
+        s->counts.boots_refused++;
+        sim_note(s, SIM_LIFE, "life %llu does not start", s->life, 0, 0);
+    }
+    daemon_close(l->d);
+    book_life_ended(s, false);
+    net_process_ended(s, false);
+    life_over(s);
+}
