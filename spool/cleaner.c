@@ -454,7 +454,7 @@ void cleaner_tick(struct spool_log *log)
 {
     struct segment *victim;
 
-    if (log->recovery != NULL) {
+    if (log->recovery != NULL || log->unstable) {
         return;
     }
     if (log->cleaner != NULL) {

@@ -121,6 +121,7 @@ struct spool_log {
     uint64_t clean_not_before_ms;
     uint64_t dead_checked_ms;
     uint32_t dead_waiting; /* segments that wait for commits to complete, at the last look */
+    bool unstable;         /* a segment of an earlier life could not be synced: keep them all */
     bool dead_hint;        /* some segment may have become free of live records */
     bool clean_hint;       /* something was released since the cleaner last found nothing to do */
 };

@@ -339,6 +339,39 @@ static void read_done(struct ring_op *op, int32_t res, uint32_t flags)
     }
 }
 
+/* ---- what the last life left in caches ---- */
+
+/* Without it something that is older and stable must not go for something found here. */
+static void sync_done(struct ring_op *op, int32_t res, uint32_t flags)
+{
+    struct recovery *rec = CONTAINER_OF(op, struct recovery, op);
+    struct spool_log *log = rec->log;
+
+    (void)flags;
+    if (res < 0) {
+        log->sp->counters.io_error_count++;
+        log->unstable = true;
+        spool_damaged(log->sp, NULL, current(rec), "a segment cannot be synced: its log gives "
+                                                   "nothing back");
+    }
+    recovery_read(rec, RECOVERY_READ_HEAD, 0, FORMAT_HEADER_SIZE);
+}
+
+/* A process that was killed may have written what can be read and is on no disk yet. Recovery
+ * would take it for the newest copy, and the cleaner would give back the one that is. */
+static void segment_sync(struct recovery *rec)
+{
+    struct spool *sp = rec->log->sp;
+
+    if (sp->store->params.durability != SPOOL_FSYNC_GROUP) {
+        recovery_read(rec, RECOVERY_READ_HEAD, 0, FORMAT_HEADER_SIZE);
+        return;
+    }
+    rec->step = RECOVERY_SYNC;
+    rec->op.done = sync_done;
+    ring_fsync(&sp->shard->ring, &rec->op, current(rec)->fd);
+}
+
 /* ---- passes ---- */
 
 static void recovery_over(struct recovery *rec)
@@ -400,7 +433,11 @@ static void segment_next(struct recovery *rec)
     }
     rec->head_sound = false;
     rec->foot_sound = false;
-    recovery_read(rec, RECOVERY_READ_HEAD, 0, FORMAT_HEADER_SIZE);
+    if (rec->pass == RECOVERY_GATHER) {
+        segment_sync(rec);
+    } else {
+        recovery_read(rec, RECOVERY_READ_HEAD, 0, FORMAT_HEADER_SIZE);
+    }
 }
 
 void recover_start(struct spool_log *log)

@@ -79,6 +79,7 @@ struct recovery {
     uint32_t at; /* the segment being read */
     enum {
         RECOVERY_IDLE = 0,
+        RECOVERY_SYNC,
         RECOVERY_READ_HEAD,
         RECOVERY_READ_FOOT,
         RECOVERY_READ_INDEX,

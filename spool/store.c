@@ -173,6 +173,8 @@ static enum spool_err logs_prepare(struct spool_store *store, struct buf *why)
         uint32_t version;
         int err = ring->backend->fs_mkdirs(ring, log->dir, 0700);
 
+        /* A file that was removed and still has its name on disk would come back. */
+        err = err != 0 ? err : store_folder_sync(ring, log->dir);
         err = err != 0 ? err : ring->backend->fs_list(ring, log->dir, segment_listed, &l);
         if (err != 0) {
             buf_printf(why, "%s: cannot use: %s", log->dir, strerror(-err));

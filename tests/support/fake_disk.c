@@ -591,6 +591,16 @@ void fake_disk_touch(struct fake_disk *d, const char *path)
     n->now->kept_size = n->now->size;
 }
 
+void fake_disk_cached(struct fake_disk *d, const char *path)
+{
+    const struct name *n = name_find(d, path);
+
+    MUST(n != NULL && n->now != NULL);
+    if (n->now->size > 0) {
+        memset(n->now->kept, 0, n->now->size);
+    }
+}
+
 void fake_disk_truncate(struct fake_disk *d, const char *path, uint64_t size)
 {
     const struct name *n = name_find(d, path);

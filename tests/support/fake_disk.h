@@ -65,6 +65,8 @@ bool fake_disk_exists(const struct fake_disk *d, const char *path);
 /* The bytes a reader sees; writing through it changes both images after fake_disk_touch(). */
 char *fake_disk_bytes(struct fake_disk *d, const char *path, uint64_t *size_out);
 void fake_disk_touch(struct fake_disk *d, const char *path);
+/* Nothing of what a reader sees has reached the disk: a process wrote it and was killed. */
+void fake_disk_cached(struct fake_disk *d, const char *path);
 void fake_disk_truncate(struct fake_disk *d, const char *path, uint64_t size);
 
 /* ---- for the ring ---- */

@@ -5,7 +5,9 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "spool/store_files.h"
@@ -375,6 +377,72 @@ static void new_mail_is_refused_while_draining(void **state)
     bench_mail_free(&m);
 }
 
+static void segment_cached(void *ctx, const char *path, uint64_t size)
+{
+    if (strstr(path, "/seg-") != NULL) {
+        fake_disk_cached(ctx, path);
+    }
+}
+
+static void what_a_start_has_found_survives_a_power_cut_right_after(void **state)
+{
+    struct spool_bench *b = *state;
+
+    for (uint64_t seed = 1; seed < 9; seed++) {
+        char name[16];
+        struct bench_mail *m;
+        uint64_t chance = seed;
+
+        snprintf(name, sizeof(name), "found-%llu", (unsigned long long)seed);
+        bench_start(b, 1);
+        m = bench_accept(b, name, 3000);
+        bench_run(b);
+        assert_true(m->answered && m->err == SPOOL_OK);
+        bench_mail_free(&m);
+        bench_stop(b);
+        fake_disk_each(b->disk, segment_cached, b->disk);
+        bench_forget(b);
+        bench_start(b, 1);
+        assert_non_null(bench_find(b, name));
+        bench_crash(b, &chance);
+        bench_forget(b);
+        bench_start(b, 1);
+        assert_non_null(bench_find(b, name));
+        assert_int_equal(b->damage_count, 0);
+        bench_stop(b);
+    }
+}
+
+static int64_t segment_sync_fails(void *ctx, enum fake_io io, const char *path, uint64_t offset,
+                                  uint64_t len)
+{
+    return io == FAKE_SYNC && strstr(path, "/seg-") != NULL ? -EIO : 0;
+}
+
+static void a_log_that_cannot_be_synced_gives_nothing_back(void **state)
+{
+    struct spool_bench *b = *state;
+    struct bench_mail *m;
+    struct spool_counters c;
+
+    bench_start(b, 1);
+    m = bench_accept(b, "kept", 3000);
+    assert_int_equal(m->err, SPOOL_OK);
+    bench_mail_free(&m);
+    bench_stop(b);
+    fake_disk_set_fault(b->disk, segment_sync_fails, NULL);
+    bench_open(b, 1);
+    bench_run(b);
+    assert_non_null(bench_find(b, "kept"));
+    assert_non_null(strstr(b->damage[0].what, "a segment cannot be synced"));
+    spool_mark_logged(b->spools[0], spool_settle(b->spools[0], b->found[0].ref, SLICE("gone")));
+    bench_advance_ms(b, 1000);
+    bench_run(b);
+    spool_counters(b->spools[0], &c);
+    assert_int_equal(c.cleaned_segment_count, 0);
+    bench_stop(b);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -393,6 +461,8 @@ int main(void)
         T(an_unlogged_settle_is_reported_until_it_is_done),
         T(a_stop_in_the_middle_of_recovery_forgets_nothing),
         T(new_mail_is_refused_while_draining),
+        T(what_a_start_has_found_survives_a_power_cut_right_after),
+        T(a_log_that_cannot_be_synced_gives_nothing_back),
     };
     return cmocka_run_group_tests_name("spool/store", tests, NULL, NULL);
 }
