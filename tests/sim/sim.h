@@ -122,6 +122,8 @@ void sim_note(struct sim *s, enum sim_area area, const char *what, uint64_t a, u
               uint64_t c);
 void sim_note_message(struct sim *s, enum sim_area area, const char *what, uint64_t message,
                       uint64_t b, uint64_t c);
+/* Said with --trace alone, about the note before it; no part of the history. */
+void sim_trace(struct sim *s, enum sim_area area, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* A line of the daemon's diagnostics. */
 void sim_text(struct sim *s, struct slice line);
 bool sim_area_named(struct slice name, enum sim_area *out);

@@ -266,6 +266,8 @@ int disk_open(struct sim *s, const char *path, int flags, struct disk_file **out
         }
         n = name_take(s, path);
         n->now = inode_new(s, false);
+        sim_note(s, SIM_DISK, "file %llu is made", n->now->id, 0, 0);
+        sim_trace(s, SIM_DISK, "file %u is %s", n->now->id, path);
     } else if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL)) {
         return -EEXIST;
     }
@@ -304,6 +306,7 @@ int disk_unlink(struct sim *s, const char *path)
     if (n == NULL || n->now == NULL) {
         return -ENOENT;
     }
+    sim_note(s, SIM_DISK, "file %llu is removed", n->now->id, 0, 0);
     n->now = NULL;
     return 0;
 }
@@ -500,6 +503,10 @@ void disk_power_cut(struct sim *s, enum disk_keep keep)
 
         if (n->now != n->kept && keep == DISK_KEEP_ANY && sim_below(s, CHANCE_DISK, 2) == 0) {
             n->kept = n->now;
+        }
+        if (n->now != n->kept) {
+            sim_note(s, SIM_DISK, "file %llu has a name again that was taken, file %llu loses it",
+                     n->kept != NULL ? n->kept->id : 0, n->now != NULL ? n->now->id : 0, 0);
         }
         n->now = n->kept;
     }

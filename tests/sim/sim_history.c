@@ -91,6 +91,21 @@ void sim_note_message(struct sim *s, enum sim_area area, const char *what, uint6
                                   .shard = s->shard});
 }
 
+void sim_trace(struct sim *s, enum sim_area area, const char *fmt, ...)
+{
+    struct buf text = {0};
+    va_list ap;
+
+    if ((s->trace & UINT32_C(1) << area) == 0) {
+        return;
+    }
+    va_start(ap, fmt);
+    buf_vprintf(&text, fmt, ap);
+    va_end(ap);
+    printf("                   %-5s %.*s\n", area_names[area], (int)text.len, text.ptr);
+    buf_free(&text);
+}
+
 /* The banner names the kernel, which is not the run's. */
 void sim_text(struct sim *s, struct slice line)
 {
@@ -134,6 +149,13 @@ void sim_report(struct sim *s, const char *checker, uint64_t message, const char
     printf("  virtual time %llu.%09llu s, life %u of %u shards, turn %llu\n",
            (unsigned long long)(s->now_ns / SIM_S), (unsigned long long)(s->now_ns % SIM_S),
            s->life, s->plan.shards_now, (unsigned long long)s->counts.turns);
+    printf("  faults       ");
+    for (uint32_t i = 0; i < FAULT_COUNT; i++) {
+        if (s->plan.faults[i] != 0) {
+            printf("%s ", sim_fault_name((enum sim_fault)i));
+        }
+    }
+    printf("\n");
     if (s->shard != SIM_NO_SHARD) {
         printf("  shard        %u\n", s->shard);
     }
