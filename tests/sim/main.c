@@ -78,7 +78,7 @@ static void policy_put(struct sim *s)
 
 /* ---- a run ---- */
 
-static struct sim *world_new(struct arena *arena, const struct sim_plan *plan, uint32_t trace)
+static struct sim *world_new(struct sim_arena *arena, const struct sim_plan *plan, uint32_t trace)
 {
     struct sim *s = sim_new(arena, plan, trace);
 
@@ -145,7 +145,7 @@ static void plan_make(struct sim_plan *p, uint64_t seed, const struct sim_option
     buf_free(&pinned);
 }
 
-static bool run_one(struct arena *arena, uint64_t seed, const struct sim_options *o,
+static bool run_one(struct sim_arena *arena, uint64_t seed, const struct sim_options *o,
                     struct sim_totals *t)
 {
     struct sim_plan plan;
@@ -153,7 +153,7 @@ static bool run_one(struct arena *arena, uint64_t seed, const struct sim_options
     bool ok = true;
 
     plan_make(&plan, seed, o);
-    arena_reset(arena);
+    sim_arena_reset(arena);
     s = world_new(arena, &plan, o->trace);
     while (ok && s->phase != PHASE_DONE) {
         ok = life_fork(s);
@@ -276,7 +276,7 @@ int main(int argc, char **argv)
 {
     struct sim_options o;
     struct sim_totals t = {0};
-    struct arena *arena;
+    struct sim_arena *arena;
     double began_s = now_s();
 
     if (!options_parse(&o, argc, argv)) {
@@ -288,7 +288,7 @@ int main(int argc, char **argv)
     if (!o.has_seed) {
         o.seed = (uint64_t)time(NULL) * 1000;
     }
-    arena = arena_open(ARENA_SIZE);
+    arena = sim_arena_open(ARENA_SIZE);
     while (t.runs < o.runs && t.failed == 0 &&
            (o.minutes == 0 || now_s() - began_s < o.minutes * 60)) {
         (void)run_one(arena, o.seed + t.runs, &o, &t);

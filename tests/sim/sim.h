@@ -66,7 +66,7 @@ struct sim_note {
 enum sim_phase { PHASE_LOAD = 0, PHASE_HEAL, PHASE_VERIFY, PHASE_DONE };
 
 struct sim {
-    struct arena *arena;
+    struct sim_arena *arena;
     struct sim_plan plan;
     uint64_t now_ns;
     struct prng chance[CHANCE_COUNT];
@@ -97,7 +97,7 @@ struct sim {
     struct sim_life *here; /* the daemon's process; only while alive, only in it */
 };
 
-struct sim *sim_new(struct arena *arena, const struct sim_plan *plan, uint32_t trace);
+struct sim *sim_new(struct sim_arena *arena, const struct sim_plan *plan, uint32_t trace);
 
 /* ---- time ---- */
 

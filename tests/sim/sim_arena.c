@@ -8,11 +8,11 @@
 #define CLASS_MIN 5u /* 32 bytes */
 #define HEAD_SIZE 4096u
 
-_Static_assert(sizeof(struct arena) <= HEAD_SIZE, "the arena describes itself in its first page");
+_Static_assert(sizeof(struct sim_arena) <= HEAD_SIZE, "the arena describes itself in its first page");
 
-struct arena *arena_open(size_t size)
+struct sim_arena *sim_arena_open(size_t size)
 {
-    struct arena *a = mmap(NULL, size, PROT_READ | PROT_WRITE,
+    struct sim_arena *a = mmap(NULL, size, PROT_READ | PROT_WRITE,
                            MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     MUST(a != MAP_FAILED);
@@ -21,7 +21,7 @@ struct arena *arena_open(size_t size)
     return a;
 }
 
-void arena_reset(struct arena *a)
+void sim_arena_reset(struct sim_arena *a)
 {
     size_t size = a->size;
 
@@ -41,7 +41,7 @@ static uint32_t class_of(size_t size)
     return c;
 }
 
-void *arena_take(struct arena *a, size_t size)
+void *sim_arena_take(struct sim_arena *a, size_t size)
 {
     uint32_t c = class_of(size);
     void *ptr = a->free[c];
@@ -57,7 +57,7 @@ void *arena_take(struct arena *a, size_t size)
     return ptr;
 }
 
-void arena_give(struct arena *a, void *ptr, size_t size)
+void sim_arena_give(struct sim_arena *a, void *ptr, size_t size)
 {
     uint32_t c = class_of(size);
 
@@ -67,18 +67,18 @@ void arena_give(struct arena *a, void *ptr, size_t size)
     }
 }
 
-void *arena_grow(struct arena *a, void *ptr, size_t old_size, size_t size)
+void *sim_arena_grow(struct sim_arena *a, void *ptr, size_t old_size, size_t size)
 {
-    void *grown = arena_take(a, size);
+    void *grown = sim_arena_take(a, size);
 
     if (ptr != NULL) {
         memcpy(grown, ptr, old_size < size ? old_size : size);
-        arena_give(a, ptr, old_size);
+        sim_arena_give(a, ptr, old_size);
     }
     return grown;
 }
 
-void bytes_put(struct arena *a, struct sim_bytes *b, struct slice s)
+void bytes_put(struct sim_arena *a, struct sim_bytes *b, struct slice s)
 {
     if (b->start > 0 && b->start + b->len + s.len > b->cap) {
         memmove(b->ptr, b->ptr + b->start, b->len);
@@ -87,7 +87,7 @@ void bytes_put(struct arena *a, struct sim_bytes *b, struct slice s)
     if (b->len + s.len > b->cap) {
         size_t cap = b->cap * 2 > b->len + s.len ? b->cap * 2 : b->len + s.len;
 
-        b->ptr = arena_grow(a, b->ptr, b->cap, cap);
+        b->ptr = sim_arena_grow(a, b->ptr, b->cap, cap);
         b->cap = cap;
     }
     if (s.len > 0) {
@@ -106,8 +106,8 @@ void bytes_drop(struct sim_bytes *b, size_t n)
     }
 }
 
-void bytes_free(struct arena *a, struct sim_bytes *b)
+void bytes_free(struct sim_arena *a, struct sim_bytes *b)
 {
-    arena_give(a, b->ptr, b->cap);
+    sim_arena_give(a, b->ptr, b->cap);
     *b = (struct sim_bytes){0};
 }

@@ -5,7 +5,7 @@
  * The world is in a mapping that all of them share, at one address.
  *
  * Owner     the one thread that runs at any moment.
- * Memory    never given back to the system before arena_reset(). Allocations are zero.
+ * Memory    never given back to the system before sim_arena_reset(). Allocations are zero.
  */
 #pragma once
 
@@ -16,19 +16,19 @@
 
 #define ARENA_CLASSES 40u
 
-struct arena {
+struct sim_arena {
     size_t size, used;
     void *free[ARENA_CLASSES]; /* by power of two */
 };
 
 /* Address space, not memory; the arena is at its start. */
-struct arena *arena_open(size_t size);
+struct sim_arena *sim_arena_open(size_t size);
 /* Everything is gone, the memory too. */
-void arena_reset(struct arena *a);
-void *arena_take(struct arena *a, size_t size);
+void sim_arena_reset(struct sim_arena *a);
+void *sim_arena_take(struct sim_arena *a, size_t size);
 /* `size` as it was taken. NULL is accepted. */
-void arena_give(struct arena *a, void *ptr, size_t size);
-void *arena_grow(struct arena *a, void *ptr, size_t old_size, size_t size);
+void sim_arena_give(struct sim_arena *a, void *ptr, size_t size);
+void *sim_arena_grow(struct sim_arena *a, void *ptr, size_t old_size, size_t size);
 
 /* A queue of bytes. {0} is an empty one. */
 struct sim_bytes {
@@ -36,9 +36,9 @@ struct sim_bytes {
     size_t start, len, cap;
 };
 
-void bytes_put(struct arena *a, struct sim_bytes *b, struct slice s);
+void bytes_put(struct sim_arena *a, struct sim_bytes *b, struct slice s);
 void bytes_drop(struct sim_bytes *b, size_t n);
-void bytes_free(struct arena *a, struct sim_bytes *b);
+void bytes_free(struct sim_arena *a, struct sim_bytes *b);
 
 static inline struct slice bytes_slice(const struct sim_bytes *b)
 {

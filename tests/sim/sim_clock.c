@@ -43,7 +43,7 @@ static void event_add(struct sim *s, uint32_t life, uint64_t delay_ns, sim_event
     if (s->heap_count == s->heap_cap) {
         uint32_t cap = s->heap_cap != 0 ? s->heap_cap * 2 : 1024;
 
-        s->heap = arena_grow(s->arena, s->heap, s->heap_cap * sizeof(*s->heap),
+        s->heap = sim_arena_grow(s->arena, s->heap, s->heap_cap * sizeof(*s->heap),
                              cap * sizeof(*s->heap));
         s->heap_cap = cap;
     }
@@ -129,9 +129,9 @@ uint64_t sim_spread(struct sim *s, enum sim_chance_of of, uint64_t least, uint64
     return v < most ? v : most;
 }
 
-struct sim *sim_new(struct arena *arena, const struct sim_plan *plan, uint32_t trace)
+struct sim *sim_new(struct sim_arena *arena, const struct sim_plan *plan, uint32_t trace)
 {
-    struct sim *s = arena_take(arena, sizeof(*s));
+    struct sim *s = sim_arena_take(arena, sizeof(*s));
     uint64_t seed = plan->seed;
 
     s->arena = arena;

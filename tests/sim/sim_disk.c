@@ -9,7 +9,7 @@
 
 struct sim_disk *disk_new(struct sim *s)
 {
-    struct sim_disk *d = arena_take(s->arena, sizeof(*d));
+    struct sim_disk *d = sim_arena_take(s->arena, sizeof(*d));
 
     d->trouble_ns = SIM_NEVER;
     s->disk = d;
@@ -46,7 +46,7 @@ static struct disk_name *name_take(struct sim *s, const char *path)
     if (d->name_count == d->name_cap) {
         uint32_t cap = d->name_cap != 0 ? d->name_cap * 2 : 64;
 
-        d->names = arena_grow(s->arena, d->names, d->name_cap * sizeof(*d->names),
+        d->names = sim_arena_grow(s->arena, d->names, d->name_cap * sizeof(*d->names),
                               cap * sizeof(*d->names));
         d->name_cap = cap;
     }
@@ -59,7 +59,7 @@ static struct disk_name *name_take(struct sim *s, const char *path)
 
 static struct disk_inode *inode_new(struct sim *s, bool is_dir)
 {
-    struct disk_inode *node = arena_take(s->arena, sizeof(*node));
+    struct disk_inode *node = sim_arena_take(s->arena, sizeof(*node));
 
     node->id = ++s->disk->inode_count;
     node->is_dir = is_dir;

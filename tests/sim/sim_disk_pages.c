@@ -7,7 +7,7 @@ static const char zeros[DISK_PAGE];
 
 static char *page_new(struct sim *s, const char *like)
 {
-    char *page = arena_take(s->arena, DISK_PAGE);
+    char *page = sim_arena_take(s->arena, DISK_PAGE);
 
     if (like != NULL) {
         memcpy(page, like, DISK_PAGE);
@@ -17,7 +17,7 @@ static char *page_new(struct sim *s, const char *like)
 
 static void page_free(struct sim *s, char *page)
 {
-    arena_give(s->arena, page, DISK_PAGE);
+    sim_arena_give(s->arena, page, DISK_PAGE);
 }
 
 static const char *bytes_of(const char *page)
@@ -79,7 +79,7 @@ static void inode_reserve(struct sim *s, struct disk_inode *node, uint64_t size)
     if (count > node->page_count) {
         uint64_t cap = count > node->page_count * 2 ? count : node->page_count * 2;
 
-        node->pages = arena_grow(s->arena, node->pages, node->page_count * sizeof(*node->pages),
+        node->pages = sim_arena_grow(s->arena, node->pages, node->page_count * sizeof(*node->pages),
                                  cap * sizeof(*node->pages));
         node->page_count = cap;
     }
@@ -171,6 +171,6 @@ void inode_free(struct sim *s, struct disk_inode *node)
         }
         page_free(s, node->pages[i].kept);
     }
-    arena_give(s->arena, node->pages, node->page_count * sizeof(*node->pages));
-    arena_give(s->arena, node, sizeof(*node));
+    sim_arena_give(s->arena, node->pages, node->page_count * sizeof(*node->pages));
+    sim_arena_give(s->arena, node, sizeof(*node));
 }

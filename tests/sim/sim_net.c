@@ -27,7 +27,7 @@ struct sim_net {
 
 struct sim_net *net_new(struct sim *s)
 {
-    s->net = arena_take(s->arena, sizeof(*s->net));
+    s->net = sim_arena_take(s->arena, sizeof(*s->net));
     return s->net;
 }
 
@@ -63,12 +63,12 @@ static bool same(const struct ip_port *a, const struct ip_port *b)
 struct net_conn *net_conn_new(struct sim *s, struct sim_shard *shard)
 {
     struct sim_net *n = s->net;
-    struct net_conn *c = arena_take(s->arena, sizeof(*c));
+    struct net_conn *c = sim_arena_take(s->arena, sizeof(*c));
 
     if (n->conn_count == n->conn_cap) {
         uint32_t cap = n->conn_cap != 0 ? n->conn_cap * 2 : 64;
 
-        n->conns = arena_grow(s->arena, n->conns, n->conn_cap * sizeof(*n->conns),
+        n->conns = sim_arena_grow(s->arena, n->conns, n->conn_cap * sizeof(*n->conns),
                               cap * sizeof(*n->conns));
         n->conn_cap = cap;
     }

@@ -41,9 +41,9 @@ struct book {
 
 struct book *book_new(struct sim *s)
 {
-    struct book *b = arena_take(s->arena, sizeof(*b));
+    struct book *b = sim_arena_take(s->arena, sizeof(*b));
 
-    b->all = arena_take(s->arena, (s->plan.messages + 1) * sizeof(*b->all));
+    b->all = sim_arena_take(s->arena, (s->plan.messages + 1) * sizeof(*b->all));
     s->book = b;
     return b;
 }

@@ -368,8 +368,8 @@ static const struct net_peer injector_peer = {
 
 void injectors_start(struct sim *s)
 {
-    s->peers = arena_take(s->arena, sizeof(*s->peers));
-    s->peers->all = arena_take(s->arena, s->plan.injectors * sizeof(*s->peers->all));
+    s->peers = sim_arena_take(s->arena, sizeof(*s->peers));
+    s->peers->all = sim_arena_take(s->arena, s->plan.injectors * sizeof(*s->peers->all));
     s->peers->busy = s->plan.injectors;
     for (uint32_t i = 0; i < s->plan.injectors; i++) {
         s->peers->all[i].number = i + 1;

@@ -220,7 +220,7 @@ static void sink_work(struct sim *s, struct sink *k)
 
 static void sink_opened(struct sim *s, struct net_conn *c)
 {
-    struct sink *k = arena_take(s->arena, sizeof(*k));
+    struct sink *k = sim_arena_take(s->arena, sizeof(*k));
 
     k->c = c;
     k->at = SINK_COMMAND;
