@@ -116,7 +116,8 @@ static void owed_push(struct spool_log *log, uint64_t id, uint64_t sequence)
     log->owed[log->owed_count++] = (struct owed_settle){.sequence = sequence, .id = id};
 }
 
-/* Their outcomes are not known any more: a crash before their log records are durable costs these. */
+/* Their outcomes are not known any more: a crash before their log records are durable costs
+ * these. */
 void log_stage_owed(struct spool_log *log)
 {
     if (log->owed_count == 0 || commit_backlogged(log, entry_size(0), row_size(0))) {

@@ -203,6 +203,7 @@ bool engine_build(struct engine *e, struct buf *why)
     e->configs.diag = &e->diag;
     ledger_init(&e->ledger, &e->shard);
     if (!engine_build_resolver(e, why)) {
+        resolver_free(&e->resolver);
         return false;
     }
     engine_build_log(e);

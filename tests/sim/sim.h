@@ -37,7 +37,14 @@ enum sim_area {
 };
 
 /* Independent sequences: another question to one does not change the answers of the others. */
-enum sim_chance_of { CHANCE_NET = 0, CHANCE_DISK, CHANCE_PEER, CHANCE_LIFE, CHANCE_RING, CHANCE_COUNT };
+enum sim_chance_of {
+    CHANCE_NET = 0,
+    CHANCE_DISK,
+    CHANCE_PEER,
+    CHANCE_LIFE,
+    CHANCE_RING,
+    CHANCE_COUNT
+};
 
 typedef void sim_event_fn(struct sim *s, void *ctx, uint64_t arg);
 

@@ -8,7 +8,7 @@
 #define CLASS_MIN 5u /* 32 bytes */
 #define HEAD_SIZE 4096u
 
-_Static_assert(sizeof(struct sim_arena) <= HEAD_SIZE, "the arena describes itself in its first page");
+_Static_assert(sizeof(struct sim_arena) <= HEAD_SIZE, "it describes itself in its first page");
 
 struct sim_arena *sim_arena_open(size_t size)
 {

@@ -146,7 +146,8 @@ static bool is_trace(struct slice text)
         !slice_ends(text, SLICE("\r\n"))) {
         return false;
     }
-    for (const char *line = received + 2; (line = memchr(line, '\n', (size_t)(end - line))) != NULL;) {
+    for (const char *line = received + 2;
+         (line = memchr(line, '\n', (size_t)(end - line))) != NULL;) {
         if (++line < end && *line != ' ') {
             return false;
         }
@@ -166,7 +167,8 @@ static void content_check(struct sim *s, uint32_t message, struct slice content)
     }
     trace = slice_head(content, content.len - want.len);
     if (!is_trace(trace)) {
-        sim_fail(s, "content", message, "what stands before the content is not the trace headers: %.*s",
+        sim_fail(s, "content", message,
+                 "what stands before the content is not the trace headers: %.*s",
                  SLICE_ARG(trace));
     }
     buf_free(&want);

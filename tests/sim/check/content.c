@@ -60,7 +60,8 @@ void book_content_put(const struct sim *s, uint32_t message, struct buf *out)
     uint64_t size = prng_below(&p, s->plan.body_most + 1);
     size_t start;
 
-    buf_printf(out, "X-Token: " BOOK_TOKEN "%010u\r\nSubject: message %u\r\n\r\n", message, message);
+    buf_printf(out, "X-Token: " BOOK_TOKEN "%010u\r\nSubject: message %u\r\n\r\n", message,
+               message);
     start = out->len;
     while (out->len - start < size) {
         line_put(&p, out);

@@ -46,7 +46,7 @@ void lines_put(struct sim *s, struct peer_lines *l, struct slice bytes)
 bool lines_next(struct peer_lines *l, struct slice *out)
 {
     struct slice all = bytes_slice(&l->bytes);
-    const char *end = memmem(all.ptr, all.len, "\r\n", 2);
+    const char *end = all.len > 0 ? memmem(all.ptr, all.len, "\r\n", 2) : NULL;
 
     if (end == NULL) {
         return false;

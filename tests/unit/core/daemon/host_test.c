@@ -1,4 +1,4 @@
-/* The daemon asks its host, and nobody else, for rings, name servers, a name and a place to talk. */
+/* The daemon asks its host, and nobody else, for rings, name servers, a name, a place to talk. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
