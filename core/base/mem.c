@@ -72,6 +72,13 @@ void mem_give(void *ptr)
     free(ptr);
 }
 
+void mem_tidy(void)
+{
+    if (mi_collect != NULL) {
+        mi_collect(false);
+    }
+}
+
 void mem_purge(void)
 {
     if (mi_collect != NULL) {

@@ -20,6 +20,9 @@ void *mem_grow(void *ptr, size_t size);
 void *mem_copy(const void *bytes, size_t len);   /* len bytes and a NUL after them */
 /* Gives what the calling thread has free back to the system; takes long. */
 void mem_purge(void);
+/* Gives back what this thread let go of and keeps for its next need. Looks at every page of its
+ * heap: for once a second, not for every turn. */
+void mem_tidy(void);
 void mem_give(void *ptr);                        /* NULL is accepted */
 
 #define MEM_NEW(type) ((type *)mem_take_zero(sizeof(type)))

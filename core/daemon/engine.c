@@ -8,6 +8,8 @@
 #include "core/net/dns_config.h"
 #include "policy/api/services.h"
 
+#define TIDY_MS 1000u
+
 static const struct ring_params ring_sizes = {
     .sq_entries = 4096,
     .cq_entries = 65536,
@@ -213,6 +215,15 @@ bool engine_build(struct engine *e, struct buf *why)
 
 /* ---- start ---- */
 
+/* A burst leaves buffers of megabytes free, and nothing gives them back while the shard is idle. */
+static void tidy_fired(struct timer *t)
+{
+    struct engine *e = CONTAINER_OF(t, struct engine, tidy);
+
+    mem_tidy();
+    timer_arm(&e->shard.timers, t, shard_now_ms(&e->shard) + TIDY_MS);
+}
+
 bool engine_start(struct engine *e, struct buf *why)
 {
     const struct spool_events events = {
@@ -235,6 +246,8 @@ bool engine_start(struct engine *e, struct buf *why)
     queue_mgr_start(&e->queue);
     egress_start(&e->egress);
     ingress_start(&e->ingress);
+    e->tidy.fn = tidy_fired;
+    timer_arm(&e->shard.timers, &e->tidy, shard_now_ms(&e->shard) + TIDY_MS);
     e->started = true;
     return true;
 }

@@ -40,6 +40,7 @@ struct engine {
     uint64_t recovered_count;
     struct shard_call report;      /* sent to shard 0 */
     struct timer finish_retry;
+    struct timer tidy; /* of this shard's memory, every TIDY_MS */
     void (*phase_done)(struct engine *e);
     bool started;
 };
