@@ -1,8 +1,10 @@
 #include "proto/smtp_data.h"
 
+#include "core/base/mem.h"
 #include "proto/smtp_scan.h"
 
-/* First room of a body; small messages then never move. */
+/* First room of a body, unless its first piece is larger: then just that, for it is nearly always
+ * the only one. */
 #define BODY_ROOM_FIRST 4096u
 
 void smtp_data_begin(struct smtp_data *d, uint64_t size_max, size_t line_max)
@@ -30,7 +32,8 @@ static void copy(struct smtp_data *d, const char *bytes, size_t len)
         return;
     }
     if (d->body.cap == 0 && len != 0) {
-        buf_reserve(&d->body, len > BODY_ROOM_FIRST ? len : BODY_ROOM_FIRST);
+        d->body.cap = len > BODY_ROOM_FIRST ? len : BODY_ROOM_FIRST;
+        d->body.ptr = mem_take(d->body.cap);
     }
     buf_append(&d->body, bytes, len);
 }

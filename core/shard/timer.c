@@ -53,6 +53,9 @@ void timer_arm(struct timers *ts, struct timer *t, uint64_t due_ms)
     const uint64_t due_max = ts->now_ms + (UINT64_C(1) << (SLOT_BITS * TIMER_LEVELS - 2));
 
     MUST(t->fn != NULL);
+    if (t->due_ms == due_ms && timer_armed(t)) { /* a session that is busy re-arms all the time */
+        return;
+    }
     timer_cancel(ts, t);
     t->due_ms = due_ms < due_max ? due_ms : due_max;
     wheel_put(ts, t);
