@@ -112,6 +112,26 @@ static void arming_again_moves_a_timer(void **state)
     assert_int_equal(ts.armed_count, 0);
 }
 
+static void arming_again_for_the_same_moment_changes_nothing(void **state)
+{
+    struct timers ts;
+    struct probe p = probe_new(&ts);
+
+    (void)state;
+    timers_init(&ts, 0);
+    for (unsigned i = 0; i < 3; i++) {
+        timer_arm(&ts, &p.timer, 70);
+        assert_int_equal(ts.armed_count, 1);
+    }
+    timers_run(&ts, 71, 100);
+    assert_int_equal(p.fired_count, 1);
+    assert_int_equal(ts.armed_count, 0);
+    timer_arm(&ts, &p.timer, 70); /* fired: armed anew, though for the moment it had */
+    assert_int_equal(ts.armed_count, 1);
+    timers_run(&ts, 72, 100);
+    assert_int_equal(p.fired_count, 2);
+}
+
 static void rearm_in_the_past(struct timer *t)
 {
     struct probe *p = probe_of(t);
@@ -405,6 +425,7 @@ int main(void)
         cmocka_unit_test(a_timer_waits_until_its_millisecond_has_passed),
         cmocka_unit_test(a_cancelled_timer_does_not_fire),
         cmocka_unit_test(arming_again_moves_a_timer),
+        cmocka_unit_test(arming_again_for_the_same_moment_changes_nothing),
         cmocka_unit_test(a_handler_that_arms_itself_in_the_past_fires_in_the_next_run),
         cmocka_unit_test(a_handler_may_arm_its_own_timer),
         cmocka_unit_test(a_handler_may_cancel_a_timer_that_is_due_in_the_same_run),
