@@ -175,7 +175,7 @@ class Limits(ringtest.RingTest):
     def test_connections_are_limited_over_all_shards(self):
         daemon = self.daemon(listener="max_connections=1")
         first = self.client(daemon)
-        for _ in range(8):
+        for _ in range(32):
             second = self.client(daemon)
             self.assertEqual(second.banner,
                              "421 4.3.2 mx.test too many concurrent sessions. Try later")
