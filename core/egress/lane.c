@@ -31,6 +31,8 @@ void lane_enter(struct lane *l, enum lane_state next)
     if (l->state == LANE_IDLE) {
         dlist_remove(&l->idle_link);
     }
+    l->rq->sending_count -= l->state == LANE_SENDING;
+    l->rq->sending_count += next == LANE_SENDING;
     timer_cancel(&l->rq->eg->shard->timers, &l->timer);
     l->state = (uint8_t)next;
     if (next == LANE_IDLE) {

@@ -67,6 +67,7 @@ struct lane {
     uint32_t failure_count;
     uint32_t unplumbed_count; /* of them: the source's address is not ours */
     uint64_t opened_ms;
+    uint64_t began_ms;      /* the transaction under way */
     uint32_t delivered_this_connection;
     uint32_t attempted_count; /* transactions begun in this session */
     uint64_t class_ms[SMTP_TIMEOUT_COUNT];

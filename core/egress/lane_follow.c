@@ -4,10 +4,11 @@
  * its share of memory, and whatever ends the connection puts it back where it was. */
 #include "core/egress/lane.h"
 
-/* One for each lane: with fewer, another connection is free for it before this one is. */
+/* One for each lane: with fewer, another connection is free for it before this one is; unless
+ * that makes no difference. */
 static bool has_backlog(const struct readyq *rq)
 {
-    return rq->ready_count >= rq->lane_count;
+    return rq->ready_count >= rq->lane_count || readyq_is_prompt(rq);
 }
 
 static bool lane_may_follow(const struct lane *l)
@@ -17,7 +18,8 @@ static bool lane_may_follow(const struct lane *l)
     return l->next.m == NULL && m != NULL && m->content != NULL && has_backlog(l->rq) &&
            /* or the rest of this message comes first */
            l->now.batch_count == l->now.recipient_count &&
-           !lane_must_stop(l) && smtp_client_may_follow(&l->client);
+           !lane_must_stop(l) && !queue_holds_back(l->rq->eg->queue, m) &&
+           smtp_client_may_follow(&l->client);
 }
 
 void lane_follow(struct lane *l)

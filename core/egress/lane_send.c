@@ -124,6 +124,7 @@ bool lane_pay_message_rates_now(struct lane *l)
 void lane_transact(struct lane *l)
 {
     l->broken = l->timed_out = l->next_host = false;
+    l->began_ms = shard_now_ms(l->rq->eg->shard);
     lane_enter(l, LANE_SENDING);
 }
 
@@ -191,6 +192,7 @@ void lane_judged(struct lane *l)
         lane_disconnect(l);
         return;
     }
+    readyq_note_pace(l->rq, shard_now_ms(l->rq->eg->shard) - l->began_ms);
     more = lane_settle_batch(l, LANE_SAME_HOST);
     lane_enter(l, LANE_NEXT);
     if (l->cut) {

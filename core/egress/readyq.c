@@ -9,6 +9,8 @@
 #define READYQ_REAP_MS 600000u
 #define HELD_BYTES_MAX (UINT64_C(512) << 20) /* over all shards */
 #define READYQ_FAILURE_TTL_MS 60000u
+#define PACE_MAX_MS 1000u
+#define PROMPT_MS 5u /* a transaction with a near peer takes no longer, however busy the shard is */
 #define EXHAUSTED_CONNECTIONS 2u /* of a ready queue while there is no memory */
 
 uint32_t readyq_connection_goal(uint32_t limit, uint32_t queued)
@@ -29,6 +31,7 @@ const struct egress_path_config *readyq_path(const struct readyq *rq)
 /* ---- life ---- */
 
 static void readyq_maintain(struct post *p);
+static void patience_over(struct timer *t);
 static void connection_granted(struct lease_waiter *w, bool granted);
 
 static void connection_recalled(struct lease *ls)
@@ -69,6 +72,7 @@ static void readyq_free(struct readyq *rq)
     MUST(rq->ready_count == 0 && rq->lane_count == 0 && dlist_empty(&rq->promotions));
     readyq_unlist(rq);
     shard_unpost(rq->eg->shard, &rq->maintain);
+    timer_cancel(&rq->eg->shard->timers, &rq->patience);
     config_ask_abandon(&rq->ask);
     if (rq->leases_open) {
         connection_abandon(rq);
@@ -177,6 +181,7 @@ static struct readyq *readyq_new(struct egress *eg, struct schedq *q, struct rou
     rq->routing_domain = mem_copy(routing.ptr, routing.len);
     rq->ask.done = readyq_asked;
     rq->maintain.fn = readyq_maintain;
+    rq->patience.fn = patience_over;
     rq->connection_wait.fn = connection_granted;
     rq->last_insert_ms = shard_now_ms(eg->shard);
     dlist_init(&rq->promotions);
@@ -259,6 +264,52 @@ static void readyq_shrink(struct readyq *rq)
     }
 }
 
+void readyq_note_pace(struct readyq *rq, uint64_t took_ms)
+{
+    uint32_t ms = (uint32_t)(took_ms < PACE_MAX_MS ? took_ms : PACE_MAX_MS);
+
+    rq->pace_x8 = rq->pace_known ? rq->pace_x8 - rq->pace_x8 / 8 + ms : 8 * ms;
+    rq->pace_known = true;
+}
+
+bool readyq_is_prompt(const struct readyq *rq)
+{
+    return rq->pace_known && rq->pace_x8 <= 8 * PROMPT_MS;
+}
+
+/* Whether the busy lanes, each taking another message with the end of the one it has or after it,
+ * will have taken all that waits before the patience is over. */
+static bool readyq_leaves_to_busy(const struct readyq *rq)
+{
+    uint64_t pace_x8 = rq->pace_x8 > 8 ? rq->pace_x8 : 8;
+
+    return readyq_is_prompt(rq) &&
+           rq->ready_count * pace_x8 <= (uint64_t)rq->sending_count * 8 * PROMPT_MS;
+}
+
+static void readyq_wait_for_busy(struct readyq *rq)
+{
+    struct shard *sh = rq->eg->shard;
+
+    if (!timer_armed(&rq->patience)) {
+        timer_arm(&sh->timers, &rq->patience, shard_now_ms(sh) + PROMPT_MS);
+    }
+}
+
+/* The busy lanes were not as quick as usual. */
+static void patience_over(struct timer *t)
+{
+    struct readyq *rq = CONTAINER_OF(t, struct readyq, patience);
+    uint32_t left = rq->ready_count;
+
+    while (left > 0 && lane_wake_one(rq)) {
+        left--;
+    }
+    if (left > 0) {
+        readyq_want_lanes(rq);
+    }
+}
+
 void readyq_insert(struct readyq *rq, struct message *m)
 {
     if (readyq_shrinks(rq)) {
@@ -269,7 +320,9 @@ void readyq_insert(struct readyq *rq, struct message *m)
     dlist_push(&rq->ready, &m->timer.link);
     rq->ready_count++;
     rq->last_insert_ms = shard_now_ms(rq->eg->shard);
-    if (!lane_wake_one(rq)) {
+    if (readyq_leaves_to_busy(rq)) {
+        readyq_wait_for_busy(rq);
+    } else if (!lane_wake_one(rq)) {
         readyq_want_lanes(rq);
     }
 }

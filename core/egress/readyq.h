@@ -40,6 +40,10 @@ struct readyq {
     struct dlist lanes;      /* struct lane, by link */
     struct dlist idle;       /* struct lane, by idle_link */
     uint32_t lane_count;
+    uint32_t sending_count;  /* of them: in the middle of a transaction */
+    uint32_t pace_x8;        /* eight times what a transaction takes, ms, on the average */
+    bool pace_known;
+    struct timer patience;   /* until then busy lanes may take what idle ones could */
     struct post maintain;
     uint32_t consecutive_failures;
     uint64_t refresh_at_ms;
@@ -90,6 +94,11 @@ struct message *readyq_reserve(struct readyq *rq);
 void readyq_claim(struct readyq *rq, struct message *m);
 void readyq_put_back(struct readyq *rq, struct message *m);
 void readyq_want_lanes(struct readyq *rq); /* posts */
+/* A transaction has its outcome, so many milliseconds after it began. */
+void readyq_note_pace(struct readyq *rq, uint64_t took_ms);
+/* The peers answer at once: a message that waits for a busy lane waits no longer than for the
+ * first reply on an idle one, and saves its own round trip. */
+PURE bool readyq_is_prompt(const struct readyq *rq);
 /* Everything queued goes back to its scheduled queue. */
 void readyq_retry_all(struct readyq *rq, const struct queue_requeue *how);
 /* The lane's places are free again; the set is given up. */

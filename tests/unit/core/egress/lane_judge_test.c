@@ -139,8 +139,8 @@ static void bench_open(struct bench *b, struct slice queue_name)
     b->eg.queue = &b->mgr;
     b->rq.eg = &b->eg;
     b->lane.rq = &b->rq;
-    b->lane.m = &b->m;
-    b->lane.batch_count = RECIPIENTS;
+    b->lane.now.m = &b->m;
+    b->lane.now.batch_count = RECIPIENTS;
     smtp_client_init(&b->lane.client, &b->params);
     judged_count = 0;
 }
