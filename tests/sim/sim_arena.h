@@ -42,5 +42,5 @@ void bytes_free(struct sim_arena *a, struct sim_bytes *b);
 
 static inline struct slice bytes_slice(const struct sim_bytes *b)
 {
-    return slice_of(b->ptr + b->start, b->len);
+    return b->len > 0 ? slice_of(b->ptr + b->start, b->len) : SLICE("");
 }

@@ -290,6 +290,7 @@ static void ready_move(struct sim_shard *sh)
     struct ring *ring = sh->ring;
     uint32_t count = sh->ready_count < RING_EVENTS_MAX ? sh->ready_count : RING_EVENTS_MAX;
 
+    MUST(count > 0);
     memcpy(ring->events, sh->ready, count * sizeof(*sh->ready));
     memmove(sh->ready, sh->ready + count, (sh->ready_count - count) * sizeof(*sh->ready));
     sh->ready_count -= count;

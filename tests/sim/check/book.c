@@ -146,10 +146,12 @@ static bool is_trace(struct slice text)
         !slice_ends(text, SLICE("\r\n"))) {
         return false;
     }
-    for (const char *line = received + 2;
-         (line = memchr(line, '\n', (size_t)(end - line))) != NULL;) {
-        if (++line < end && *line != ' ') {
+    while ((received = memchr(received + 2, '\n', (size_t)(end - received) - 2)) != NULL) {
+        if (received + 1 < end && received[1] != ' ') {
             return false;
+        }
+        if (received + 2 >= end) {
+            break;
         }
     }
     return true;
@@ -167,8 +169,7 @@ static void content_check(struct sim *s, uint32_t message, struct slice content)
     }
     trace = slice_head(content, content.len - want.len);
     if (!is_trace(trace)) {
-        sim_fail(s, "content", message,
-                 "what stands before the content is not the trace headers: %.*s",
+        sim_fail(s, "content", message, "these are not the trace headers, before the content: %.*s",
                  SLICE_ARG(trace));
     }
     buf_free(&want);
