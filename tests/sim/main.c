@@ -167,6 +167,7 @@ static bool run_one(struct sim_arena *arena, uint64_t seed, const struct sim_opt
     t->counts.turns += s->counts.turns;
     t->counts.crashes += s->counts.crashes;
     t->counts.lives += s->counts.lives;
+    t->counts.probes += s->counts.probes;
     t->history = s->history;
     if (ok) {
         printf("ringsim: seed %llu: %llu promised, %llu delivered, %llu again, %llu lives, %llu "
@@ -255,10 +256,10 @@ static void totals_print(const struct sim_totals *t, double real_s)
     double minutes = real_s / 60;
 
     printf("ringsim: %llu runs, %llu failed, %.1f virtual hours in %.1f s; a real minute: %.0f "
-           "messages, %.0f turns, %.0f crashes\n",
+           "messages, %.0f turns, %.0f crashes, %.0f probes\n",
            (unsigned long long)t->runs, (unsigned long long)t->failed, t->virtual_s / 3600, real_s,
            (double)t->messages / minutes, (double)t->counts.turns / minutes,
-           (double)t->counts.crashes / minutes);
+           (double)t->counts.crashes / minutes, (double)t->counts.probes / minutes);
 }
 
 /* The environment and limits of the machine are no part of a run. */

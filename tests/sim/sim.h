@@ -95,7 +95,7 @@ struct sim {
     uint64_t heal_ns; /* ... since then */
     uint32_t lives_left; /* that are going to end under load */
     struct sim_counts {
-        uint64_t turns, events, lives, crashes, kills, power_cuts, stops, boots_refused;
+        uint64_t turns, events, lives, crashes, kills, power_cuts, stops, boots_refused, probes;
     } counts;
     struct sim_disk *disk;
     struct sim_net *net;

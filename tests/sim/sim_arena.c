@@ -2,6 +2,7 @@
 
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "core/base/check.h"
 
@@ -12,22 +13,33 @@ _Static_assert(sizeof(struct sim_arena) <= HEAD_SIZE, "it describes itself in it
 
 struct sim_arena *sim_arena_open(size_t size)
 {
-    struct sim_arena *a = mmap(NULL, size, PROT_READ | PROT_WRITE,
-                           MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    int fd = memfd_create("ringsim", MFD_CLOEXEC);
+    struct sim_arena *a;
 
+    MUST(fd >= 0 && ftruncate(fd, (off_t)size) == 0);
+    a = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
     MUST(a != MAP_FAILED);
     a->size = size;
     a->used = HEAD_SIZE;
+    a->fd = fd;
     return a;
+}
+
+bool arena_fork(struct sim_arena *a)
+{
+    return mmap(a, a->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, a->fd,
+                0) == a;
 }
 
 void sim_arena_reset(struct sim_arena *a)
 {
     size_t size = a->size;
+    int fd = a->fd;
 
     MUST(madvise(a, size, MADV_REMOVE) == 0);
     a->size = size;
     a->used = HEAD_SIZE;
+    a->fd = fd;
 }
 
 static uint32_t class_of(size_t size)

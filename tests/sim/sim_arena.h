@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,11 +19,14 @@
 
 struct sim_arena {
     size_t size, used;
+    int fd;
     void *free[ARENA_CLASSES]; /* by power of two */
 };
 
 /* Address space, not memory; the arena is at its start. */
 struct sim_arena *sim_arena_open(size_t size);
+/* In a forked process: from now on its own copy, which nobody else sees. */
+bool arena_fork(struct sim_arena *a);
 /* Everything is gone, the memory too. */
 void sim_arena_reset(struct sim_arena *a);
 void *sim_arena_take(struct sim_arena *a, size_t size);

@@ -2,8 +2,10 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/base/hash.h"
 #include "core/base/mem.h"
 #include "core/daemon/daemon_private.h"
 #include "tests/sim/check/book.h"
@@ -16,6 +18,8 @@
 #define TICK_NS SIM_S
 #define HEAL_MOST_NS (UINT64_C(4) * 3600 * SIM_S)
 #define LOAD_MOST_NS (UINT64_C(6) * 3600 * SIM_S)
+#define VERIFY_MOST_TICKS 600u
+#define PROBE_OF 500u /* one of so many promises */
 #define CALLS_TO_KILL 400u
 #define VM_INSTRUCTIONS 100000000u
 
@@ -76,6 +80,62 @@ void life_call(struct sim *s)
 
     if (l->calls_left > 0 && --l->calls_left == 0) {
         crash(s);
+    }
+}
+
+/* ---- probes ---- */
+
+static void heal(struct sim *s)
+{
+    s->phase = PHASE_HEAL;
+    s->faults_off = true;
+    s->heal_ns = s->now_ns;
+    peers_heal(s);
+    sim_note(s, SIM_LIFE, "all is healed; %llu messages promised", book_promised(s), 0, 0);
+}
+
+/* A copy of the world in which the power goes at this very moment, nothing unsynced stays, and
+ * from then on all is well: what was promised so far has to arrive. It ends with the process. */
+static NORETURN void probe_run(struct sim *s)
+{
+    if (!arena_fork(s->arena)) {
+        perror("ringsim: a probe");
+        _exit(2);
+    }
+    sim_note(s, SIM_LIFE, "a probe of life %llu: the power goes", s->life, 0, 0);
+    for (uint32_t i = 0; i < s->here->opened_count; i++) {
+        shard_tear(&s->here->shards[i]);
+    }
+    disk_power_cut(s, DISK_KEEP_PROMISED);
+    book_life_ended(s, true);
+    net_process_ended(s, true);
+    s->alive = false;
+    s->here = NULL;
+    disk_process_ended(s);
+    s->plan.messages = book_offered(s);
+    s->lives_left = 0;
+    heal(s);
+    life_run(s);
+}
+
+/* Costs no chance of the run's, so that its history does not depend on it. */
+void life_probe(struct sim *s, uint32_t message)
+{
+    int status;
+    pid_t pid;
+
+    if (hash64(&message, sizeof(message), s->plan.seed) % PROBE_OF != 0) {
+        return;
+    }
+    s->counts.probes++;
+    (void)fflush(stdout);
+    pid = fork();
+    if (pid == 0) {
+        probe_run(s);
+    }
+    if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status) ||
+        WEXITSTATUS(status) != 0) {
+        sim_fail(s, "probe", message, "with a power cut at this moment the run fails as said above");
     }
 }
 
@@ -179,15 +239,6 @@ static void stop_due(struct sim *s, void *ctx, uint64_t arg)
     life_stop(ctx);
 }
 
-static void heal(struct sim *s)
-{
-    s->phase = PHASE_HEAL;
-    s->faults_off = true;
-    s->heal_ns = s->now_ns;
-    peers_heal(s);
-    sim_note(s, SIM_LIFE, "all is healed; %llu messages promised", book_promised(s), 0, 0);
-}
-
 /* What is left when everything had its time. */
 static void heal_look(struct sim_life *l)
 {
@@ -229,6 +280,9 @@ static void tick(struct sim *s, void *ctx, uint64_t count)
             }
             s->phase = PHASE_DONE;
             life_stop(l);
+        } else if (count > VERIFY_MOST_TICKS) {
+            sim_fail(s, "recovery", 0, "an empty spool is not recovered after %u s",
+                     VERIFY_MOST_TICKS);
         }
         break;
     case PHASE_DONE:

@@ -490,6 +490,10 @@ void net_connect(struct sim *s, struct net_conn *c, struct ring_op *op)
     c->send = op;
     c->outbound = true;
     c->remote = *(const struct ip_port *)op->ptr;
+    if (net_count_to(s, &c->remote) > s->plan.connection_limit) {
+        sim_fail(s, "limit", 0, "%u connections to one site, %u are allowed",
+                 net_count_to(s, &c->remote), s->plan.connection_limit);
+    }
     s->net->counts.outbound++;
     if (!s->faults_off && sim_chance(s, CHANCE_NET, s->plan.faults[FAULT_CONNECT_REFUSED])) {
         res = -ECONNREFUSED;

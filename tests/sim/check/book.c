@@ -4,6 +4,7 @@
 
 #include "core/base/check.h"
 #include "core/base/hash.h"
+#include "tests/sim/sim_daemon.h"
 #include "tests/sim/sim_disk.h"
 #include "tests/sim/sim_net.h"
 
@@ -108,6 +109,7 @@ void book_said(struct sim *s, uint32_t message, uint32_t code)
     }
     m->promised = true;
     s->book->promised++;
+    life_probe(s, message);
 }
 
 void book_heard(struct sim *s, uint32_t message, uint32_t code)
@@ -234,6 +236,11 @@ void book_refused(struct sim *s, uint32_t message, uint32_t index)
 void book_life_ended(struct sim *s, bool crashed)
 {
     s->book->lives[s->life % LIVES_MAX] = (struct book_life){s->now_ns, crashed};
+}
+
+uint32_t book_offered(const struct sim *s)
+{
+    return s->book->offered;
 }
 
 uint64_t book_promised(const struct sim *s)

@@ -61,6 +61,7 @@ void book_refused(struct sim *s, uint32_t message, uint32_t index);
 /* ---- lives, and the end ---- */
 
 void book_life_ended(struct sim *s, bool crashed);
+uint32_t book_offered(const struct sim *s);
 uint64_t book_promised(const struct sim *s);
 uint64_t book_delivered_count(const struct sim *s);
 uint64_t book_repeated_count(const struct sim *s);
