@@ -53,7 +53,7 @@ void sim_plan_make(struct sim_plan *p, uint64_t seed)
     p->body_most = (uint32_t)PICK(&r, 200, 2000, 20000, 300000);
     p->per_session = (uint32_t)PICK(&r, 1, 5, 100);
     p->gap_ns = PICK(&r, 1, 10, 100, 1000) * SIM_MS;
-    p->segment_size = PICK(&r, 1024, 2048, 8192) * 1024u;
+    p->segment_size = PICK(&r, 256, 512, 1024, 2048) * 1024u;
     p->connection_limit = (uint32_t)PICK(&r, 1, 3, 10);
     p->max_ready = (uint32_t)PICK(&r, 4, 64, 1024);
     p->retry_s = (uint32_t)PICK(&r, 5, 30, 120);
