@@ -307,6 +307,31 @@ static struct sim_shard *shard_next(struct sim_life *l)
     return next;
 }
 
+static bool mail_waits(const struct shard *shard)
+{
+    for (uint32_t from = 0; from < shard->group->count; from++) {
+        const struct mail_ring *r = shard->mail.inbox[from];
+
+        if (r != NULL && atomic_load(&r->head) != atomic_load(&r->tail)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Who sends mail to a shard that sleeps has to wake it. */
+static void mail_check(struct sim_life *l)
+{
+    for (uint32_t i = 0; i < l->d->shard_count; i++) {
+        const struct sim_shard *sh = &l->shards[i];
+
+        if (sh->run_ns > l->s->now_ns + SIM_US && sh->run_ns > sh->busy_ns &&
+            !l->d->shards[i]->stopping && mail_waits(l->d->shards[i])) {
+            sim_fail(l->s, "mail", 0, "shard %u sleeps with mail in its box", i);
+        }
+    }
+}
+
 static void life_drive(struct sim_life *l)
 {
     struct sim *s = l->s;
@@ -316,6 +341,7 @@ static void life_drive(struct sim_life *l)
         if (sh->run_ns <= sim_next_ns(s)) {
             s->now_ns = sh->run_ns > s->now_ns ? sh->run_ns : s->now_ns;
             shard_drive(sh, l->d->shards[sh->index]);
+            mail_check(l);
         } else {
             sim_step(s);
         }
