@@ -12,7 +12,7 @@
 #pragma weak mi_collect
 #pragma weak mi_option_set
 
-#define KEEP_FREED_MS 1000
+#define KEEP_FREED_MS 100
 
 void mem_setup(void)
 {
@@ -70,13 +70,6 @@ void *mem_copy(const void *bytes, size_t len)
 void mem_give(void *ptr)
 {
     free(ptr);
-}
-
-void mem_tidy(void)
-{
-    if (mi_collect != NULL) {
-        mi_collect(false);
-    }
 }
 
 void mem_purge(void)

@@ -8,7 +8,7 @@
 
 #include "core/base/attr.h"
 
-/* Once, before any thread: freed memory stays at hand for a second before the system has it back.
+/* Once, before any thread: freed memory stays at hand for a moment before the system has it back.
  * A load takes again what it gave milliseconds ago, and each page that went away meanwhile costs a
  * fault and an interrupt of the other cores. */
 void mem_setup(void);
@@ -20,9 +20,6 @@ void *mem_grow(void *ptr, size_t size);
 void *mem_copy(const void *bytes, size_t len);   /* len bytes and a NUL after them */
 /* Gives what the calling thread has free back to the system; takes long. */
 void mem_purge(void);
-/* Gives back what this thread let go of and keeps for its next need. Looks at every page of its
- * heap: for once a second, not for every turn. */
-void mem_tidy(void);
 void mem_give(void *ptr);                        /* NULL is accepted */
 
 #define MEM_NEW(type) ((type *)mem_take_zero(sizeof(type)))

@@ -8,7 +8,9 @@
 #include "core/net/dns_config.h"
 #include "policy/api/services.h"
 
-#define TIDY_MS 1000u
+#define TIDY_MS 500u
+#define TIDY_LOOKS 4u
+#define TIDY_IDLE_TURNS 100u /* fewer between two looks: the burst is over */
 
 static const struct ring_params ring_sizes = {
     .sq_entries = 4096,
@@ -219,8 +221,13 @@ bool engine_build(struct engine *e, struct buf *why)
 static void tidy_fired(struct timer *t)
 {
     struct engine *e = CONTAINER_OF(t, struct engine, tidy);
+    bool idle = e->shard.turn_count - e->tidy_turn < TIDY_IDLE_TURNS;
 
-    mem_tidy();
+    e->idle_looks = idle ? e->idle_looks + 1 : 0;
+    if (e->idle_looks > 0 && e->idle_looks <= TIDY_LOOKS) {
+        mem_purge(); /* what one time frees, the next gives back */
+    }
+    e->tidy_turn = e->shard.turn_count;
     timer_arm(&e->shard.timers, t, shard_now_ms(&e->shard) + TIDY_MS);
 }
 
