@@ -312,6 +312,7 @@ void lane_end(struct lane *l)
     buf_free(&l->texts);
     buf_free(&l->stuffed);
     buf_free(&l->verdicts);
+    lane_settle_free(l);
     eg->lane_count--;
     readyq_lane_ended(rq, l->limits);
     mem_give(l);

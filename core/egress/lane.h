@@ -28,11 +28,12 @@ enum lane_state {
 struct lane_cargo {
     struct message *m;
     struct slice *recipients; /* of m, borrowed from its content; all of them; NULL until opened */
-    uint8_t *recipient_state; /* enum lane_recipient */
+    struct slice *batch_recipients; /* this one and the next two lie behind recipients */
     uint32_t *batch;          /* indexes of the transaction under way */
-    struct slice *batch_recipients;
+    uint8_t *recipient_state; /* enum lane_recipient */
     uint32_t recipient_count;
     uint32_t batch_count;
+    uint32_t flags;           /* message_flags(), once opened */
 };
 
 struct lane {
@@ -64,6 +65,8 @@ struct lane {
     struct buf stuffed;     /* the message in its wire form, when it differs from what is stored */
     struct buf failures;    /* why candidates failed, ", " between */
     struct buf texts;       /* scratch of records */
+    struct buf groups;      /* lane_outcome.c: room for the next batch's records */
+    struct buf outcomes;    /* likewise */
     uint32_t failure_count;
     uint32_t unplumbed_count; /* of them: the source's address is not ours */
     uint64_t opened_ms;
@@ -172,6 +175,8 @@ enum lane_after {
 /* Every recipient of the batch has an outcome. Records them; the message is settled, retried, or
  * has recipients left for another batch (true). */
 bool lane_settle_batch(struct lane *l, enum lane_after after);
+/* The room that settling keeps from batch to batch. */
+void lane_settle_free(struct lane *l);
 /* The message fails as a whole without having been sent. */
 void lane_fail_message(struct lane *l, uint16_t code, struct slice content);
 void lane_forget_message(struct lane *l);

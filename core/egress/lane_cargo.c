@@ -5,14 +5,17 @@
 void cargo_open(struct lane_cargo *cargo)
 {
     uint32_t count = cargo->m->content->recipient_count;
+    size_t each = 2 * sizeof(struct slice) + sizeof(uint32_t) + sizeof(uint8_t);
     struct slice addr;
     uint32_t i = 0;
 
     MUST(cargo->recipients == NULL);
-    cargo->recipients = mem_take((size_t)count * sizeof(*cargo->recipients));
-    cargo->recipient_state = mem_take_zero(count);
-    cargo->batch = mem_take((size_t)count * sizeof(*cargo->batch));
-    cargo->batch_recipients = mem_take((size_t)count * sizeof(*cargo->batch_recipients));
+    cargo->recipients = mem_take(count * each);
+    cargo->batch_recipients = cargo->recipients + count;
+    cargo->batch = (uint32_t *)(void *)(cargo->batch_recipients + count);
+    cargo->recipient_state = (uint8_t *)(cargo->batch + count);
+    memset(cargo->recipient_state, RECIPIENT_WAITS, count);
+    cargo->flags = message_flags(cargo->m);
     for (size_t at = 0; i < count && message_next_recipient(cargo->m, &at, &addr);) {
         cargo->recipients[i++] = addr;
     }
@@ -37,16 +40,16 @@ struct smtp_transaction cargo_transaction(const struct lane_cargo *cargo)
         .sender = message_sender(cargo->m),
         .recipients = cargo->batch_recipients,
         .recipient_count = cargo->batch_count,
-        .has_8bit = (message_flags(cargo->m) & BODY_HAS_8BIT) != 0,
+        .has_8bit = (cargo->flags & BODY_HAS_8BIT) != 0,
     };
 }
 
 void cargo_close(struct lane_cargo *cargo)
 {
     MEM_FREE(&cargo->recipients);
-    MEM_FREE(&cargo->recipient_state);
-    MEM_FREE(&cargo->batch);
-    MEM_FREE(&cargo->batch_recipients);
+    cargo->batch_recipients = NULL;
+    cargo->batch = NULL;
+    cargo->recipient_state = NULL;
     cargo->recipient_count = 0;
     cargo->batch_count = 0;
 }

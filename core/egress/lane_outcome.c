@@ -42,6 +42,8 @@ void lane_fail_message(struct lane *l, uint16_t code, struct slice content)
 
 /* ---- a batch ---- */
 
+#define GROUP_KEEPS_MAX 1024u /* bytes of texts */
+
 static enum smtp_disposition judge(const struct lane *l, uint32_t nth,
                                    const struct smtp_outcome *o)
 {
@@ -66,7 +68,8 @@ static enum log_type record_type(enum smtp_disposition d)
                                                                  : LOG_TRANSIENT_FAILURE;
 }
 
-/* One group of recipients with the same reply and fate: one record. */
+/* One group of recipients with the same reply and fate: one record. The list in l->groups; the
+ * first one, which usually is the only one, keeps its room for the next batch. */
 struct outcome_group {
     struct record_outcome outcome;
     uint32_t reply_index;
@@ -83,17 +86,25 @@ static void group_add(struct outcome_group *g, struct slice addr)
     g->outcome.recipient_count++;
 }
 
-static struct outcome_group *group_find(const struct lane *l, struct buf *groups,
-                                        const struct smtp_outcome *o, enum smtp_disposition d)
+static struct outcome_group *groups_of(const struct lane *l, size_t *count)
+{
+    *count = l->groups.len / sizeof(struct outcome_group);
+    return (struct outcome_group *)(void *)l->groups.ptr;
+}
+
+/* A group without recipients, at the end of the list. */
+static struct outcome_group *group_begin(struct lane *l, const struct smtp_outcome *o,
+                                         enum smtp_disposition d)
 {
     const uint16_t code = lane_verdict_code(l, o);
-    struct outcome_group *all = (struct outcome_group *)groups->ptr;
     struct outcome_group fresh = {.reply_index = o->reply_index, .disposition = d};
 
-    for (size_t i = groups->len / sizeof(fresh); i-- > 0;) {
-        if (all[i].reply_index == o->reply_index && all[i].disposition == d) {
-            return &all[i];
-        }
+    if (l->groups.len == 0 && l->groups.cap > 0) { /* cleared, and its room is at hand */
+        const struct outcome_group *kept = (const struct outcome_group *)(void *)l->groups.ptr;
+
+        fresh.command = kept->command;
+        fresh.recipients = kept->recipients;
+        fresh.content = kept->content;
     }
     fresh.outcome = (struct record_outcome){
         .type = record_type(d),
@@ -107,20 +118,63 @@ static struct outcome_group *group_find(const struct lane *l, struct buf *groups
         buf_put(&fresh.content, o->content);
         buf_printf(&fresh.content, " (kumomta: status was rewritten from %u -> %u)", o->code, code);
     }
-    buf_append(groups, &fresh, sizeof(fresh));
-    return (struct outcome_group *)(groups->ptr + groups->len - sizeof(fresh));
+    buf_append(&l->groups, &fresh, sizeof(fresh));
+    return (struct outcome_group *)(void *)(l->groups.ptr + l->groups.len - sizeof(fresh));
 }
 
-static void groups_free(struct buf *groups)
+static struct outcome_group *group_find(struct lane *l, const struct smtp_outcome *o,
+                                        enum smtp_disposition d)
 {
-    struct outcome_group *all = (struct outcome_group *)groups->ptr;
+    size_t count;
+    struct outcome_group *all = groups_of(l, &count);
 
-    for (size_t i = 0; i < groups->len / sizeof(*all); i++) {
-        buf_free(&all[i].command);
-        buf_free(&all[i].recipients);
-        buf_free(&all[i].content);
+    for (size_t i = count; i-- > 0;) {
+        if (all[i].reply_index == o->reply_index && all[i].disposition == d) {
+            return &all[i];
+        }
     }
-    buf_free(groups);
+    return group_begin(l, o, d);
+}
+
+static void group_free(struct outcome_group *g)
+{
+    buf_free(&g->command);
+    buf_free(&g->recipients);
+    buf_free(&g->content);
+}
+
+/* The batch is recorded. One of the usual size leaves its room to the next. */
+static void groups_end(struct lane *l)
+{
+    size_t count;
+    struct outcome_group *all = groups_of(l, &count);
+
+    if (count == 0) {
+        return;
+    }
+    if (count == 1 && all[0].command.cap + all[0].recipients.cap + all[0].content.cap <=
+                          GROUP_KEEPS_MAX) {
+        buf_clear(&all[0].command);
+        buf_clear(&all[0].recipients);
+        buf_clear(&all[0].content);
+        buf_clear(&l->groups);
+        buf_clear(&l->outcomes);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        group_free(&all[i]);
+    }
+    buf_free(&l->groups);
+    buf_free(&l->outcomes);
+}
+
+void lane_settle_free(struct lane *l)
+{
+    if (l->groups.cap > 0) { /* between batches: the one that is kept */
+        group_free((struct outcome_group *)(void *)l->groups.ptr);
+    }
+    buf_free(&l->groups);
+    buf_free(&l->outcomes);
 }
 
 static void count_recipients(struct egress *eg, enum smtp_disposition d)
@@ -139,7 +193,7 @@ static void count_recipients(struct egress *eg, enum smtp_disposition d)
 }
 
 /* Sorts the batch's recipients into groups; answers how many are to be tried again at once. */
-static uint32_t lane_group(struct lane *l, bool may_go_on, struct buf *groups)
+static uint32_t lane_group(struct lane *l, bool may_go_on)
 {
     uint32_t again = 0;
 
@@ -161,7 +215,7 @@ static uint32_t lane_group(struct lane *l, bool may_go_on, struct buf *groups)
         if (d == SMTP_TOO_MANY) {
             d = SMTP_TRANSIENT;
         }
-        g = group_find(l, groups, &o, d);
+        g = group_find(l, &o, d);
         if (g->command.len == 0) {
             smtp_client_command_put(&l->client, &o, &g->command);
         }
@@ -233,17 +287,20 @@ static void lane_keep_rest(struct lane *l)
     queue_save_state(l->rq->eg->queue, l->now.m);
 }
 
-static void outcomes_complete(struct lane *l, struct buf *groups, struct buf *outcomes)
+static void outcomes_complete(struct lane *l)
 {
-    struct outcome_group *all = (struct outcome_group *)groups->ptr;
+    size_t count;
+    struct outcome_group *all = groups_of(l, &count);
 
-    for (size_t i = 0; i < groups->len / sizeof(*all); i++) {
-        all[i].outcome.command = buf_slice(&all[i].command);
+    for (size_t i = 0; i < count; i++) {
+        if (all[i].command.len > 0) { /* otherwise unknown */
+            all[i].outcome.command = buf_slice(&all[i].command);
+        }
         all[i].outcome.recipients = buf_slice(&all[i].recipients);
         if (all[i].content.len > 0) {
             all[i].outcome.content = buf_slice(&all[i].content);
         }
-        buf_append(outcomes, &all[i].outcome, sizeof(all[i].outcome));
+        buf_append(&l->outcomes, &all[i].outcome, sizeof(all[i].outcome));
     }
 }
 
@@ -273,17 +330,16 @@ static void lane_retry_rest(struct lane *l, const struct record_outcome *outcome
     buf_free(&line);
 }
 
-static void lane_settle_groups(struct lane *l, struct buf *groups, enum lane_after after, bool more)
+static void lane_settle_groups(struct lane *l, enum lane_after after, bool more)
 {
     struct queue_mgr *queue = l->rq->eg->queue;
     struct record_session session;
-    struct buf outcomes = {0};
     const struct record_outcome *list;
     uint32_t count;
 
-    outcomes_complete(l, groups, &outcomes);
-    list = (const struct record_outcome *)outcomes.ptr;
-    count = (uint32_t)(outcomes.len / sizeof(*list));
+    outcomes_complete(l);
+    list = (const struct record_outcome *)(const void *)l->outcomes.ptr;
+    count = (uint32_t)(l->outcomes.len / sizeof(*list));
     lane_session_facts(l, &session);
     if (more) {
         for (uint32_t i = 0; i < count; i++) {
@@ -301,20 +357,18 @@ static void lane_settle_groups(struct lane *l, struct buf *groups, enum lane_aft
         lane_forget_message(l);
         queue_finish(queue, m, list, count, &session);
     }
-    buf_free(&outcomes);
 }
 
 bool lane_settle_batch(struct lane *l, enum lane_after after)
 {
-    struct buf groups = {0};
-    uint32_t again = lane_group(l, after == LANE_SAME_HOST, &groups);
+    uint32_t again = lane_group(l, after == LANE_SAME_HOST);
     bool more = after != LANE_GIVE_BACK &&
                 (lane_has(l, RECIPIENT_WAITS) ||
                  (after == LANE_NEXT_HOST && lane_has(l, RECIPIENT_TRANSIENT)));
 
     l->tried_again = again > 0;
-    lane_settle_groups(l, &groups, after, more);
-    groups_free(&groups);
+    lane_settle_groups(l, after, more);
+    groups_end(l);
     return more;
 }
 

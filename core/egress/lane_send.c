@@ -156,7 +156,7 @@ void lane_send(struct lane *l)
 static void lane_write_body(struct lane *l)
 {
     const struct message_content *c = l->now.m->content;
-    const uint32_t flags = message_flags(l->now.m);
+    const uint32_t flags = l->now.flags;
     struct slice head = buf_slice(&c->head);
     struct slice body = slice_from(buf_slice(&c->body->bytes), c->body_from);
     struct slice pieces[3] = {head, body, dot_terminator(flags)};
