@@ -82,6 +82,7 @@ struct lane {
     char peer_addr[IP_PORT_TEXT_MAX]; /* "ip:port" */
     char peer_ip[IP_TEXT_MAX];
     char source_addr[IP_PORT_TEXT_MAX];
+    struct ip_port source_ip; /* the same */
     uint8_t state;          /* enum lane_state; written by lane_enter() alone */
     bool conn_open;         /* conn is in use: its closed() has not run */
     bool planned;

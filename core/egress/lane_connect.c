@@ -308,6 +308,7 @@ static void lane_connected(struct lane *l)
 
     if (sh->ring.backend->sock_names(&sh->ring, l->fd, &local, NULL) == 0) {
         addr_text(l->source_addr, sizeof(l->source_addr), &local);
+        l->source_ip = local;
     }
     lane_enter(l, LANE_SETUP);
     l->rq->eg->counters.connection_count++;

@@ -18,8 +18,10 @@ void lane_session_facts(const struct lane *l, struct record_session *out)
     };
     if (l->conn_open) {
         out->source_address = slice_str(l->source_addr);
+        out->source_ip = l->source_ip;
         out->peer_name = addr_plan_name(&l->plan, l->target);
         out->peer_addr = slice_str(l->peer_ip);
+        out->peer_ip = l->address.ip;
     }
 }
 

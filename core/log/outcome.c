@@ -90,6 +90,16 @@ static void put_ip(struct buf *out, const struct ip *ip)
     buf_append(out, ip->bytes, ip->family == IP_V4 ? 4 : 16);
 }
 
+static void put_address(struct buf *out, const struct ip_port *addr, bool has_port)
+{
+    varint_put(out, has_port ? FORM_IP_PORT : FORM_IP);
+    put_ip(out, &addr->ip);
+    if (has_port) {
+        buf_char(out, (char)addr->port);
+        buf_char(out, (char)(addr->port >> 8));
+    }
+}
+
 /* An address as bytes, when its text is the one that the bytes would give again. */
 static bool put_as_address(struct buf *out, struct slice s)
 {
@@ -107,16 +117,24 @@ static bool put_as_address(struct buf *out, struct slice s)
     }
     same = slice_eq(slice_from(buf_slice(out), before), s);
     out->len = before;
-    if (!same) {
-        return false;
+    if (same) {
+        put_address(out, &addr, has_port);
     }
-    varint_put(out, has_port ? FORM_IP_PORT : FORM_IP);
-    put_ip(out, &addr.ip);
-    if (has_port) {
-        buf_char(out, (char)addr.port);
-        buf_char(out, (char)(addr.port >> 8));
+    return same;
+}
+
+/* The address came with its text: nothing has to be read. */
+static bool put_known_address(struct buf *out, unsigned field, const struct log_record *r)
+{
+    if (field == FIELD_peer_addr && r->peer_ip.family != IP_NONE) {
+        put_address(out, &(struct ip_port){.ip = r->peer_ip}, false);
+        return true;
     }
-    return true;
+    if (field == FIELD_source_address && r->source_ip.ip.family != IP_NONE) {
+        put_address(out, &r->source_ip, true);
+        return true;
+    }
+    return false;
 }
 
 static bool put_as_word(struct buf *out, struct slice s)
@@ -167,7 +185,7 @@ void outcome_put(struct buf *out, const struct log_record *r)
     varint_put(out, has);
     varint_put(out, r->event_ns);
     for (unsigned i = 0; i < FIELD_COUNT; i++) {
-        if (has & HAS_FIELD(i)) {
+        if ((has & HAS_FIELD(i)) && !put_known_address(out, i, r)) {
             put_string(out, i, i == FIELD_site ? site : *field_of(r, i));
         }
     }

@@ -14,6 +14,7 @@
 #include "core/base/attr.h"
 #include "core/base/buf.h"
 #include "core/base/civil.h"
+#include "core/base/ip.h"
 #include "core/base/slice.h"
 #include "core/message/message.h"
 
@@ -59,10 +60,12 @@ struct log_record {
     struct slice content;    /* without the enhanced code; unknown is "" */
     struct slice command;
     struct slice peer_name, peer_addr; /* peer_addr unknown: no peer */
+    struct ip peer_ip;       /* what peer_addr is the text of; IP_NONE: it says so alone */
     bool peer_is_secure;
     struct slice bounce_classification; /* unknown is "Uncategorized" */
     struct slice egress_pool, egress_source;
     struct slice source_address, source_server, source_protocol;
+    struct ip_port source_ip; /* what source_address is the text of; likewise */
     struct slice feedback_report; /* JSON text */
     const struct meta *meta; /* NULL: the message's */
     struct slice delivery_protocol;

@@ -29,9 +29,11 @@ static void record_fill(struct queue_mgr *mgr, const struct message *m,
         .command = o->command,
         .peer_name = s->peer_name,
         .peer_addr = s->peer_addr,
+        .peer_ip = s->peer_ip,
         .egress_pool = s->egress_pool,
         .egress_source = s->egress_source,
         .source_address = s->source_address,
+        .source_ip = s->source_ip,
         .delivery_protocol = s->delivery_protocol,
         .provider_name = s->provider,
         .session_id = s->session_id,
@@ -57,41 +59,36 @@ static struct slice *recipients_list(const struct record_outcome *o, struct slic
     return list;
 }
 
-/* Calls fn with the outcome as a log record. */
-static void with_record(struct queue_mgr *mgr, const struct message *m,
-                        const struct record_outcome *o, const struct record_session *s,
-                        void (*fn)(struct queue_mgr *mgr, struct log_record *r, void *arg),
-                        void *arg)
-{
+/* An outcome as a log record. It stays where it was filled: the record may point into it. */
+struct filled_record {
+    struct log_record record;
+    struct slice *list;
     struct slice few[RECIPIENTS_ON_STACK];
-    struct slice *list = NULL;
-    struct log_record r;
+};
 
-    record_fill(mgr, m, o, s, &r);
+static void filled_begin(struct filled_record *f, struct queue_mgr *mgr, const struct message *m,
+                         const struct record_outcome *o, const struct record_session *s)
+{
+    record_fill(mgr, m, o, s, &f->record);
+    f->list = NULL;
     if (o->recipients.ptr != NULL) {
-        list = recipients_list(o, few);
-        r.recipients = list;
-        r.recipient_count = o->recipient_count;
-    }
-    fn(mgr, &r, arg);
-    if (list != NULL && list != few) {
-        mem_give(list);
+        f->list = recipients_list(o, f->few);
+        f->record.recipients = f->list;
+        f->record.recipient_count = o->recipient_count;
     }
 }
 
-static void submit(struct queue_mgr *mgr, struct log_record *r, void *arg)
+static void filled_end(struct filled_record *f)
 {
-    const uint64_t *sequence = arg;
-
-    r->settle_sequence = sequence != NULL ? *sequence : 0;
-    log_submit(mgr->log, r);
+    if (f->list != f->few) {
+        mem_give(f->list);
+    }
 }
 
 /* With its length in front, for a settle may carry several. What the spool has no room for is
  * left out: a crash at the wrong moment then costs these log records. */
-static void put_outcome(struct queue_mgr *mgr, struct log_record *r, void *arg)
+static void put_outcome(struct buf *text, const struct log_record *r)
 {
-    struct buf *text = arg;
     size_t start = text->len;
     uint32_t len = 0;
 
@@ -107,7 +104,11 @@ static void put_outcome(struct queue_mgr *mgr, struct log_record *r, void *arg)
 void queue_record(struct queue_mgr *mgr, const struct message *m,
                   const struct record_outcome *outcome, const struct record_session *session)
 {
-    with_record(mgr, m, outcome, session, submit, NULL);
+    struct filled_record f;
+
+    filled_begin(&f, mgr, m, outcome, session);
+    log_submit(mgr->log, &f.record);
+    filled_end(&f);
 }
 
 void record_line_put(struct buf *out, const struct record_outcome *o)
@@ -231,9 +232,26 @@ void queue_fail(struct queue_mgr *mgr, struct message *m, const struct record_ou
     buf_free(&line);
 }
 
+/* The spool keeps the records until the log has them. Answers what spool_settle() does. */
+static uint64_t settle_with(struct queue_mgr *mgr, const struct message *m,
+                            const struct filled_record *all, uint32_t count)
+{
+    struct buf *text = &mgr->outcome;
+    struct settled_message settled = {.size = m->size};
+
+    memcpy(settled.id, m->id, sizeof(settled.id));
+    buf_clear(text);
+    buf_append(text, &settled, sizeof(settled));
+    for (uint32_t i = 0; i < count; i++) {
+        put_outcome(text, &all[i].record);
+    }
+    return spool_settle(mgr->spool, m->ref, buf_slice(text));
+}
+
 void queue_finish(struct queue_mgr *mgr, struct message *m, const struct record_outcome *outcomes,
                   uint32_t outcome_count, const struct record_session *session)
 {
+    struct filled_record one, *all = &one;
     uint64_t sequence = 0;
 
     if (m->content == NULL) {
@@ -241,21 +259,22 @@ void queue_finish(struct queue_mgr *mgr, struct message *m, const struct record_
         record_later(mgr, m, &outcomes[0], session, NULL);
         return;
     }
-
-    if ((m->flags & MESSAGE_SPOOLED) != 0) {
-        struct buf *text = &mgr->outcome;
-        struct settled_message settled = {.size = m->size};
-
-        memcpy(settled.id, m->id, sizeof(settled.id));
-        buf_clear(text);
-        buf_append(text, &settled, sizeof(settled));
-        for (uint32_t i = 0; i < outcome_count; i++) {
-            with_record(mgr, m, &outcomes[i], session, put_outcome, text);
-        }
-        sequence = spool_settle(mgr->spool, m->ref, buf_slice(text));
+    if (outcome_count > 1) {
+        all = mem_take(outcome_count * sizeof(*all));
     }
     for (uint32_t i = 0; i < outcome_count; i++) {
-        with_record(mgr, m, &outcomes[i], session, submit, &sequence);
+        filled_begin(&all[i], mgr, m, &outcomes[i], session);
+    }
+    if ((m->flags & MESSAGE_SPOOLED) != 0) {
+        sequence = settle_with(mgr, m, all, outcome_count);
+    }
+    for (uint32_t i = 0; i < outcome_count; i++) {
+        all[i].record.settle_sequence = sequence;
+        log_submit(mgr->log, &all[i].record);
+        filled_end(&all[i]);
+    }
+    if (all != &one) {
+        mem_give(all);
     }
     mgr->counters.finished_count++;
     queue_undefer(mgr, m);

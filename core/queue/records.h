@@ -26,7 +26,9 @@ struct record_session {
     struct slice site;           /* ready-queue name, or what the table of records says */
     struct slice egress_pool, egress_source;
     struct slice source_address; /* "ip:port" */
+    struct ip_port source_ip;    /* the same, if known */
     struct slice peer_name, peer_addr;
+    struct ip peer_ip;           /* what peer_addr is the text of, if known */
     struct slice delivery_protocol;
     struct slice provider;
     const uint8_t *session_id; /* 16 bytes */
