@@ -11,7 +11,6 @@ struct sim_disk *disk_new(struct sim *s)
 {
     struct sim_disk *d = sim_arena_take(s->arena, sizeof(*d));
 
-    d->trouble_ns = SIM_NEVER;
     s->disk = d;
     return d;
 }
@@ -206,7 +205,7 @@ static int trouble(struct sim *s, int err)
 {
     struct sim_disk *d = s->disk;
 
-    d->trouble_ns = s->now_ns;
+    disk_trouble(d, s->now_ns);
     d->counts.errors += err == -EIO;
     d->counts.full += err == -ENOSPC;
     sim_note(s, SIM_DISK, "refuses: error %llu", (uint64_t)-err, 0, 0);
@@ -393,7 +392,7 @@ int64_t disk_write(struct sim *s, struct disk_file *f, const void *from, uint64_
         sim_chance(s, CHANCE_DISK, s->plan.faults[FAULT_SHORT_WRITE])) {
         len = (1 + sim_below(s, CHANCE_DISK, len / DISK_SECTOR)) * DISK_SECTOR;
         d->counts.short_writes++;
-        d->trouble_ns = s->now_ns;
+        disk_trouble(d, s->now_ns);
     }
     d->counts.writes++;
     d->counts.bytes_written += len;

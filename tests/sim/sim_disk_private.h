@@ -41,10 +41,12 @@ struct sim_disk {
     uint32_t inode_count;
     uint64_t filled; /* bytes that somebody else occupies now */
     bool dead, slow;
-    uint64_t trouble_ns; /* the last time a write failed or waited long; SIM_NEVER: never */
+    uint64_t trouble_ns; /* until then a write has failed or waited long; 0: none has */
     struct sim_disk_counts counts;
 };
 
+/* sim_disk_weather.c */
+void disk_trouble(struct sim_disk *d, uint64_t until_ns);
 /* sim_disk_pages.c */
 void inode_read(const struct disk_inode *node, char *to, uint64_t len, uint64_t offset);
 void inode_write(struct sim *s, struct disk_inode *node, const char *from, uint64_t len,

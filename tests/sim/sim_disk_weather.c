@@ -9,8 +9,8 @@ uint64_t disk_delay_ns(struct sim *s, uint64_t len)
         delay_ns += sim_spread(s, CHANCE_DISK, SIM_MS, 30 * SIM_MS);
     }
     if (s->disk->slow && !s->faults_off) {
-        s->disk->trouble_ns = s->now_ns;
         delay_ns += sim_spread(s, CHANCE_DISK, 10 * SIM_MS, 20 * SIM_S);
+        disk_trouble(s->disk, s->now_ns + delay_ns);
     }
     return delay_ns;
 }
@@ -45,7 +45,12 @@ void disk_weather_start(struct sim *s)
     sim_after(s, DISK_WEATHER_NS, weather, NULL, 0);
 }
 
+void disk_trouble(struct sim_disk *d, uint64_t until_ns)
+{
+    d->trouble_ns = until_ns > d->trouble_ns ? until_ns : d->trouble_ns;
+}
+
 bool disk_troubled_since(const struct sim_disk *d, uint64_t since_ns)
 {
-    return d->trouble_ns != SIM_NEVER && d->trouble_ns >= since_ns;
+    return d->trouble_ns > 0 && d->trouble_ns >= since_ns;
 }
