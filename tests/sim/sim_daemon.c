@@ -135,8 +135,7 @@ void life_probe(struct sim *s, uint32_t message)
     }
     if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status) ||
         WEXITSTATUS(status) != 0) {
-        sim_fail(s, "probe", message,
-                 "with a power cut at this moment the run fails as said above");
+        sim_fail(s, "probe", message, "with a power cut at this moment it fails as said above");
     }
 }
 

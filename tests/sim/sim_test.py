@@ -11,7 +11,7 @@ import sys
 # With which options, and how many runs.
 REPEATED = ((["--seed", "3"], 1), (["--seed", "77", "--faults", "all"], 1),
             (["--seed", "500", "--shards", "3"], 1))
-FIXED = ((["--seed", "1", "--faults", "none"], 2), (["--seed", "64"], 12))
+FIXED = ((["--seed", "1", "--faults", "none"], 1), (["--seed", "64"], 6))
 
 
 def ringsim(build, options, runs):
