@@ -211,6 +211,28 @@ void gather_row(struct recovery *rec, struct segment *seg, const struct row *row
 
 /* ---- judgement ---- */
 
+/* A whole commit has it, too: what stands there counts at every start. A commit that is not whole
+ * counts only as long as some other tells that it had completed, and that one may be cleaned away;
+ * a write that failed and was done again elsewhere even leaves one that never had. */
+static bool stands_elsewhere(const struct recovery *rec, const struct row_head *row)
+{
+    uint32_t index;
+    const struct gathered_body *body;
+
+    if (row->kind != ENTRY_BODY && row->kind != ENTRY_MANIFEST && row->kind != ENTRY_CHUNK) {
+        return false; /* of records, the version decides */
+    }
+    index = table_find(&rec->bodies, row->stamp);
+    if (index == TABLE_NONE) {
+        return false;
+    }
+    body = table_at(&rec->bodies, index);
+    if (row->kind == ENTRY_CHUNK) {
+        return row->count < body->chunk_count && body->chunks[row->count] != 0;
+    }
+    return body->loc != 0;
+}
+
 /* The transactions of commits that had completed count as far as they are there; those of a
  * commit that a crash cut short were acknowledged to nobody, and count whole or not at all. */
 static void judge_suspect(struct recovery *rec, const struct suspect *s)
@@ -218,7 +240,7 @@ static void judge_suspect(struct recovery *rec, const struct suspect *s)
     struct spool *sp = rec->log->sp;
     bool completed = s->seq != UINT64_MAX && s->seq <= *durable_of(rec, BOOT_OF(s->seq));
 
-    if (!completed) {
+    if (!completed || stands_elsewhere(rec, &s->row)) {
         return;
     }
     if (s->sound || s->row.kind == ENTRY_SETTLE) {

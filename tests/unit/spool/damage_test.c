@@ -326,6 +326,67 @@ static void a_read_error_later_is_an_error_of_that_read(void **state)
     buf_free(&r.blob);
 }
 
+struct failed_write {
+    char path[128];
+    uint64_t offset;
+};
+
+/* The first write to a segment fails, though all of it got there. */
+static int64_t first_write_fails(void *ctx, enum fake_io io, const char *path, uint64_t offset,
+                                 uint64_t len)
+{
+    struct failed_write *f = ctx;
+
+    if (io != FAKE_WRITE || strstr(path, "seg-") == NULL || len > 8192 || f->path[0] != '\0') {
+        return 0;
+    }
+    snprintf(f->path, sizeof(f->path), "%s", path);
+    f->offset = offset;
+    return FAKE_STORED(-EIO);
+}
+
+/* Where a text begins in a file from `offset` on. */
+static uint64_t offset_in(struct damage_bench *d, const char *path, uint64_t offset,
+                          struct slice text)
+{
+    uint64_t size;
+    const char *bytes = fake_disk_bytes(d->b.disk, path, &size);
+    const char *at = memmem(bytes + offset, size - offset, text.ptr, text.len);
+
+    assert_non_null(at);
+    return (uint64_t)(at - bytes);
+}
+
+/* The commit of the failed write is not whole: its body stands only as long as others tell that
+ * the commit had completed, which it never had. */
+static void a_body_of_a_failed_write_is_not_taken_for_the_one_that_was_written_again(void **state)
+{
+    struct damage_bench *d = *state;
+    struct failed_write failed = {0};
+    struct bench_mail *m, *later;
+    struct spool_read r;
+
+    fake_disk_set_fault(d->b.disk, first_write_fails, &failed);
+    m = bench_accept(&d->b, "twice", 3000);
+    bench_run(&d->b);
+    assert_true(failed.path[0] != '\0' && m->answered && m->err == SPOOL_OK);
+    later = bench_accept(&d->b, "later", 100); /* its commit tells that all before had completed */
+    bench_run(&d->b);
+    crash(d);
+    fake_disk_set_fault(d->b.disk, NULL, NULL);
+    flip(d, failed.path, offset_in(d, failed.path, failed.offset, SLICE("q-twice")));
+    bench_forget(&d->b);
+    bench_start(&d->b, 1);
+    assert_non_null(bench_find(&d->b, "twice"));
+    flip(d, failed.path,
+         offset_in(d, failed.path, failed.offset, slice_of(m->body, 100)));
+    assert_int_equal(bench_read(&d->b, 0, bench_find(&d->b, "twice")->ref, &r), SPOOL_OK);
+    buf_free(&r.body);
+    buf_free(&r.blob);
+    bench_mail_free(&m);
+    bench_mail_free(&later);
+}
+
 /* Every single byte of a commit, one after the other: never another message lost, never wrong
  * bytes accepted. */
 static void no_single_flipped_byte_loses_another_message(void **state)
@@ -364,6 +425,7 @@ int main(void)
         T(a_segment_that_was_cut_off_gives_what_is_left_of_it),
         T(a_block_that_cannot_be_read_costs_its_own_messages_only),
         T(a_read_error_later_is_an_error_of_that_read),
+        T(a_body_of_a_failed_write_is_not_taken_for_the_one_that_was_written_again),
         T(no_single_flipped_byte_loses_another_message),
     };
     return cmocka_run_group_tests_name("spool/damage", tests, NULL, NULL);
