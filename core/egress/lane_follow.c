@@ -4,11 +4,11 @@
  * its share of memory, and whatever ends the connection puts it back where it was. */
 #include "core/egress/lane.h"
 
-/* One for each lane: with fewer, another connection is free for it before this one is; unless
- * that makes no difference. */
+/* A next message for each lane: with fewer, another lane would be idle before this one is done;
+ * unless that makes no difference. */
 static bool has_backlog(const struct readyq *rq)
 {
-    return rq->ready_count >= rq->lane_count || readyq_is_prompt(rq);
+    return rq->ready_count + rq->reserved_count >= rq->lane_count || readyq_is_prompt(rq);
 }
 
 static bool lane_may_follow(const struct lane *l)

@@ -341,17 +341,22 @@ struct message *readyq_reserve(struct readyq *rq)
         return NULL;
     }
     rq->ready_count--;
+    rq->reserved_count++;
     return CONTAINER_OF(node, struct message, timer.link);
 }
 
 void readyq_claim(struct readyq *rq, struct message *m)
 {
+    MUST(rq->reserved_count > 0);
+    rq->reserved_count--;
     lease_give(&rq->slots);
     egress_unhold(rq->eg, m);
 }
 
 void readyq_put_back(struct readyq *rq, struct message *m)
 {
+    MUST(rq->reserved_count > 0);
+    rq->reserved_count--;
     dlist_push_front(&rq->ready, &m->timer.link);
     rq->ready_count++;
     readyq_want_lanes(rq); /* or, when draining, it leaves with the others */

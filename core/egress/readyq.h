@@ -31,6 +31,7 @@ struct readyq {
     struct dlist promotions; /* struct promotion, waiting for the config */
     struct dlist ready;      /* struct message, by timer.link */
     uint32_t ready_count;
+    uint32_t reserved_count; /* taken from the list, but each may come back */
     struct lease slots;      /* max_ready */
     struct lease connections;
     struct lease_waiter connection_wait;

@@ -230,7 +230,7 @@ static void nothing_follows_unless_all_allows_it(void **state)
     static const struct {
         const char *name, *path, *capabilities;
         const char *then; /* written when the first is taken */
-        bool unloaded, busy;
+        bool unloaded;
     } rows[] = {
         {.name = "not advertised", .capabilities = "8BITMIME", .then = "RSET\r\n"},
         {.name = "pipelining not wanted", .path = "enable_pipelining=false", .then = "RSET\r\n"},
@@ -242,13 +242,10 @@ static void nothing_follows_unless_all_allows_it(void **state)
         {.name = "a shared rate says to wait",
          .path = "additional_message_rate_throttles={x='1/30s'}", .then = ""},
         {.name = "not in memory", .then = NEXT("v"), .unloaded = true},
-        {.name = "another connection is free sooner", .then = NEXT("v"), .busy = true},
     };
 
     (void)state;
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
-        struct readyq *rq;
-
         print_message("%s\n", rows[i].name);
         lane_bench_open(&b, rows[i].path != NULL ? rows[i].path : "", "");
         lane_bench_insert(&b, "u@b.example");
@@ -258,15 +255,36 @@ static void nothing_follows_unless_all_allows_it(void **state)
         lane_bench_say(&b, "220 hi\r\n250-hi\r\n250 ");
         lane_bench_say(&b, rows[i].capabilities != NULL ? rows[i].capabilities : "PIPELINING");
         lane_bench_say(&b, "\r\n");
-        rq = lane_bench_readyq(&b);
-        rq->lane_count += rows[i].busy ? 1 : 0;
         lane_bench_say(&b, TAKEN);
-        rq->lane_count -= rows[i].busy ? 1 : 0;
         lane_bench_expect_end(&b, BODY);
         lane_bench_say(&b, "250 first\r\n");
         lane_bench_expect(&b, rows[i].then);
         lane_bench_close(&b);
     }
+}
+
+/* As if there were a second lane, first without and then with a next message of its own. */
+static void every_lane_has_a_next_message_before_any_has_to_wait(void **state)
+{
+    for (uint32_t reserved_count = 0; reserved_count < 2; reserved_count++) {
+        struct readyq *rq;
+
+        lane_bench_open(&b, "", "");
+        lane_bench_insert(&b, "u@b.example");
+        lane_bench_insert(&b, "v@b.example");
+        lane_bench_greet(&b, "PIPELINING");
+        lane_bench_expect(&b, TX("u"));
+        rq = lane_bench_readyq(&b);
+        rq->lane_count++;
+        rq->reserved_count += reserved_count;
+        lane_bench_say(&b, TAKEN);
+        rq->lane_count--;
+        rq->reserved_count -= reserved_count;
+        lane_bench_expect(&b, reserved_count > 0 ? BODY NEXT("v") : BODY);
+        assert_int_equal(rq->reserved_count, reserved_count);
+        lane_bench_close(&b);
+    }
+    (void)state;
 }
 
 static void a_rate_that_allows_it_is_paid_once(void **state)
@@ -459,6 +477,7 @@ int main(void)
         T(the_next_one_may_be_refused_before_its_content),
         T(content_is_awaited_in_spite_of_it),
         T(nothing_follows_unless_all_allows_it),
+        T(every_lane_has_a_next_message_before_any_has_to_wait),
         T(a_rate_that_allows_it_is_paid_once),
         T(the_rest_of_a_message_comes_before_the_next),
         T(all_of_a_batch_follow),
