@@ -74,3 +74,8 @@ NODISCARD bool daemon_identify(struct daemon *d, struct buf *why);
 NODISCARD bool daemon_drop_privileges(struct daemon *d, struct buf *why);
 /* ... which goes, too, once everything is bound. */
 void daemon_drop_capabilities(void);
+
+/* engine.c: whether a shard that had so many events in so many turns is to let others go on when it
+ * wakes up. With many peers at work a turn that comes a little later finds more to do and costs
+ * less; with one or two it is they who wait (docs/decisions/0008). */
+PURE bool engine_patience(bool was, uint64_t turns, uint64_t events);

@@ -1,5 +1,4 @@
 /* The process around the daemon: a thread for each shard, signals, the exit status. */
-#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 
@@ -25,22 +24,12 @@ static void pin(uint32_t index)
     }
 }
 
-/* On waking up it does not push aside whoever runs: where peers share the machine, they go on to
- * fill the next turn, and a message costs a quarter less. Alone on its core it changes nothing. */
-static void be_patient(void)
-{
-    const struct sched_param none = {0};
-
-    (void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &none); /* an optimisation only */
-}
-
 static void *shard_main(void *arg)
 {
     struct engine *e = arg;
     const struct daemon_host *host = e->daemon->host;
 
     pin(e->shard.index);
-    be_patient();
     if (host->ring_enable(host->ctx, &e->shard.ring) < 0 || !daemon_start_shard(e)) {
         e->daemon->failed = true;
     }
@@ -63,7 +52,6 @@ static int run_shards(struct daemon *d)
     if (d->shard_count > 1) {
         pin(0);
     }
-    be_patient();
     if (!daemon_start_shard(first)) {
         d->failed = true;
     }

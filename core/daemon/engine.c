@@ -8,9 +8,11 @@
 #include "core/net/dns_config.h"
 #include "policy/api/services.h"
 
-#define TIDY_MS 500u
-#define TIDY_LOOKS 4u
-#define TIDY_IDLE_TURNS 100u /* fewer between two looks: the burst is over */
+#define LOOK_MS 500u
+#define LOOK_TIDIES 4u
+#define LOOK_IDLE_TURNS 100u /* fewer between two looks: the burst is over */
+#define PATIENT_EVENTS 3u      /* a turn on the average: many peers are at work ... */
+#define PATIENT_EVENTS_STAY 2u /* ... and still are */
 
 static const struct ring_params ring_sizes = {
     .sq_entries = 4096,
@@ -218,17 +220,42 @@ bool engine_build(struct engine *e, struct buf *why)
 /* ---- start ---- */
 
 /* A burst leaves buffers of megabytes free, and nothing gives them back while the shard is idle. */
-static void tidy_fired(struct timer *t)
+static void look_tidy(struct engine *e, uint64_t turns)
 {
-    struct engine *e = CONTAINER_OF(t, struct engine, tidy);
-    bool idle = e->shard.turn_count - e->tidy_turn < TIDY_IDLE_TURNS;
-
-    e->idle_looks = idle ? e->idle_looks + 1 : 0;
-    if (e->idle_looks > 0 && e->idle_looks <= TIDY_LOOKS) {
+    e->idle_looks = turns < LOOK_IDLE_TURNS ? e->idle_looks + 1 : 0;
+    if (e->idle_looks > 0 && e->idle_looks <= LOOK_TIDIES) {
         mem_purge(); /* what one time frees, the next gives back */
     }
-    e->tidy_turn = e->shard.turn_count;
-    timer_arm(&e->shard.timers, t, shard_now_ms(&e->shard) + TIDY_MS);
+}
+
+bool engine_patience(bool was, uint64_t turns, uint64_t events)
+{
+    return turns >= LOOK_IDLE_TURNS &&
+           events >= turns * (was ? PATIENT_EVENTS_STAY : PATIENT_EVENTS);
+}
+
+static void look_patience(struct engine *e, uint64_t turns, uint64_t events)
+{
+    const struct daemon_host *host = e->daemon->host;
+    bool patient = engine_patience(e->patient, turns, events);
+
+    if (patient != e->patient && host->patience != NULL) {
+        host->patience(host->ctx, patient);
+    }
+    e->patient = patient;
+}
+
+static void look_fired(struct timer *t)
+{
+    struct engine *e = CONTAINER_OF(t, struct engine, look);
+    const struct shard *sh = &e->shard;
+    uint64_t turns = sh->turn_count - e->look_turn;
+
+    look_tidy(e, turns);
+    look_patience(e, turns, sh->event_count - e->look_event);
+    e->look_turn = sh->turn_count;
+    e->look_event = sh->event_count;
+    timer_arm(&e->shard.timers, t, shard_now_ms(sh) + LOOK_MS);
 }
 
 bool engine_start(struct engine *e, struct buf *why)
@@ -253,8 +280,8 @@ bool engine_start(struct engine *e, struct buf *why)
     queue_mgr_start(&e->queue);
     egress_start(&e->egress);
     ingress_start(&e->ingress);
-    e->tidy.fn = tidy_fired;
-    timer_arm(&e->shard.timers, &e->tidy, shard_now_ms(&e->shard) + TIDY_MS);
+    e->look.fn = look_fired;
+    timer_arm(&e->shard.timers, &e->look, shard_now_ms(&e->shard) + LOOK_MS);
     e->started = true;
     return true;
 }

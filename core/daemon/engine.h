@@ -40,8 +40,9 @@ struct engine {
     uint64_t recovered_count;
     struct shard_call report;      /* sent to shard 0 */
     struct timer finish_retry;
-    struct timer tidy;             /* of this shard's memory, every TIDY_MS */
-    uint64_t tidy_turn;            /* at the last look */
+    struct timer look;             /* at what the shard is doing, every LOOK_MS */
+    uint64_t look_turn, look_event; /* counts at the last look */
+    bool patient;                  /* daemon_host.patience */
     uint32_t idle_looks;           /* in a row */
     void (*phase_done)(struct engine *e);
     bool started;

@@ -1,6 +1,8 @@
 /* The machine that the process runs on. */
 #include "core/daemon/host.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -41,10 +43,18 @@ static void machine_name(void *ctx, struct buf *out)
     buf_put(out, name[0] != '\0' ? slice_str(name) : SLICE("localhost"));
 }
 
+static void machine_patience(void *ctx, bool patient)
+{
+    const struct sched_param none = {0};
+
+    (void)pthread_setschedparam(pthread_self(), patient ? SCHED_BATCH : SCHED_OTHER, &none);
+}
+
 const struct daemon_host daemon_host_machine = {
     .ring_open = machine_ring_open,
     .ring_enable = machine_ring_enable,
     .dns_open = machine_dns_open,
     .say = machine_say,
+    .patience = machine_patience,
     .name = machine_name,
 };

@@ -32,6 +32,9 @@ struct daemon_host {
                      struct dns_backend **out, struct buf *why);
     /* One line of diagnostics, its end included. */
     void (*say)(void *ctx, struct slice line);
+    /* Whether the calling thread, on waking up, lets others go on that run on its core. May be
+     * NULL: an optimisation only. */
+    void (*patience)(void *ctx, bool patient);
     /* Appends the host's name; "localhost" when it has none. */
     void (*name)(void *ctx, struct buf *out);
     struct vm_limits vm_limits;

@@ -77,6 +77,9 @@ void shard_turn(struct shard *sh, uint64_t sleep_ns)
     const uint64_t began_ns = sh->ring.now_ns;
     bool more = mail_drain(sh, MAIL_BUDGET);
 
+    if (sh->ring.event_next == 0) {
+        sh->event_count += sh->ring.event_count;
+    }
     more |= ring_dispatch(&sh->ring, EVENT_BUDGET);
     more |= timers_run(&sh->timers, ring_now_ms(&sh->ring), TIMER_BUDGET);
     more |= posts_run(sh, POST_BUDGET);

@@ -30,6 +30,7 @@ struct shard {
     bool stopping;
     pthread_t thread;
     uint64_t turn_count;
+    uint64_t event_count; /* completions in all turns */
     uint64_t slow_turn_count; /* turns longer than SHARD_SLOW_TURN_NS */
     void *owner;              /* the daemon's per-shard composition */
 };
